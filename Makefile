@@ -1,0 +1,98 @@
+# What a person types. `make` alone lists it. Nothing here needs root or a compiler: wheels only.
+
+PYTHON ?=
+SCENARIO ?= scenarios/azure-marketplace/scenario.yaml
+# Processes that run tests at once.
+WORKERS ?= 2
+# More options for pytest: make test PYTEST="-k channel"
+PYTEST ?=
+# COVERAGE=1: also measure branch coverage, and fail below the floor in pyproject.toml.
+COVERAGE ?=
+# UPGRADE=1: `make lock` takes the newest versions that fit, instead of keeping those it has.
+UPGRADE ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+UV := uv==0.13.9
+LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --only-binary :all: \
+	--fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-dev demo test e2e check format bench wide lock clean distclean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The interpreter that was asked for, or the first on the PATH that is new enough and not too new.
+.venv/.python:
+	@set -eu; found=""; \
+	for name in $(if $(PYTHON),"$(PYTHON)",python3 python python3.13 python3.12 python3.11); do \
+	  if "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then found="$$name"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Python 3.11, 3.12 or 3.13 is needed, and $(if $(PYTHON),$(PYTHON) is not one of them,none is on the PATH). Name one: make setup PYTHON=/path/to/python3" >&2; exit 1; fi; \
+	if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
+	  echo "$$found has no venv module. It is part of Python; Debian and Ubuntu ship it apart, as python3-venv." >&2; exit 1; fi; \
+	"$$found" -m venv .venv; \
+	touch $@
+
+# Each stamp is newer than the locks it was made from, so that a second call does nothing.
+.venv/.base: requirements/base.txt pyproject.toml | .venv/.python
+	@echo "Installing the locked packages into .venv ..."
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/base.txt
+	@$(PIP) install --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.base
+	@echo "Installing what the tests and checks need into .venv ..."
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+setup: .venv/.base  ## .venv with what a simulation needs
+
+setup-dev: .venv/.dev  ## .venv with what tests and checks need, too
+
+demo: setup  ## the main job on the real Azure trace; prints where the report is
+	@$(BIN)/trustedpods run $(SCENARIO)
+	@report="$$(cd runs/latest && pwd -P)/report.html"; test -f "$$report"; echo "The report: $$report"
+
+test: setup-dev  ## the tests, in five minutes at most
+	$(BIN)/python -m pytest -n $(WORKERS) $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
+
+e2e: setup-dev  ## the whole road: the command, its files, its bytes, the wheel
+	$(BIN)/python -m pytest --e2e -m e2e tests/e2e $(PYTEST)
+
+check: setup-dev  ## format, lint, types, import rules, locks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if grep -nE '://|^ *-[-a-z]*(index|find-links|host)' requirements/*.txt; then echo "the locks name an address" >&2; exit 1; fi
+
+format: setup-dev  ## put the code in form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# A program is a module that can be run; the others are what programs share.
+bench: setup-dev  ## speed and scale: every program under benchmarks/
+	@set -eu; for file in $$(grep -l '^if __name__ == "__main__":' benchmarks/*.py); do \
+	  name=$$(basename "$$file" .py); echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; done
+
+wide: setup-dev  ## the long runs: many more examples, soaks (hours)
+	HYPOTHESIS_PROFILE=wide $(BIN)/python -m pytest -n $(WORKERS) --wide $(PYTEST)
+
+# Several lines of versions fit all three Pythons; one is taken, so that each of them simulates with the same code.
+lock: | .venv/.python  ## write requirements/*.txt anew from pyproject.toml
+	@$(PIP) install --only-binary :all: $(UV)
+	$(LOCK) pyproject.toml requirements/setup.in --output-file requirements/base.txt
+	$(LOCK) pyproject.toml requirements/setup.in --extra dev --extra notebooks \
+	  --constraint requirements/base.txt --output-file requirements/dev.txt
+
+clean:  ## remove what tools left; keeps .venv and runs/
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+distclean: clean  ## also remove .venv
+	rm -rf .venv

@@ -1,0 +1,207 @@
+"""The commands of `trustedpods`, one function each.
+
+Exit status: 0; 2 when the input is wrong (nothing was done); 9 when an invariant of the simulation broke
+(a bug; the tables are kept); 130 when interrupted (the tables can be read).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.ending import BROKEN, INTERRUPTED, Told, telling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Commands(click.Group):
+    """Names the nearest command when one is mistyped."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See `click.Group.resolve_command`."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from protocol.manifest import hint
+
+            ctx.fail(f"there is no command '{args[0]}'; {hint(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
+@click.version_option(package_name="trusted-pods", prog_name="trustedpods")
+def main() -> None:
+    """Trusted Pods: simulate a decentralised marketplace of compute.
+
+    Begin with `trustedpods new first` and `trustedpods run first/scenario.yaml`.
+    """
+
+
+SET = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE",
+    help="Change one value, such as providers.budget.count=3; may be given often.",
+)  # fmt: skip
+FILE = click.argument("file", type=click.Path(path_type=Path))
+QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; only errors.")
+
+
+@main.command()
+@click.argument("name")
+@telling
+def new(name: str) -> None:
+    """Write a commented scenario that runs in seconds, into the folder NAME."""
+    from cli.template import write_scenario
+
+    path = write_scenario(Path(name))
+    click.echo(f"wrote {path}\nrun it: trustedpods run {path}")
+
+
+@main.command()
+@FILE
+@SET
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Seed of every draw, instead of the file's."
+)
+@click.option(
+    "--replications",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Independent repetitions, instead of the file's.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes or threads to use.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The run's directory; must not exist.  [default: runs/<name>/<time>-<hash>]",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout, and nothing else."
+)
+@QUIET
+@telling
+def run(
+    file: Path, overrides: tuple[str, ...], seed: int | None, replications: int | None, workers: int, out: Path | None,
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Run the scenario in FILE; leaves a directory with its tables, summary and report."""
+    from cli.progress import progress_bar
+    from cli.simulator import simulate
+
+    from sim.runner import InvariantBroken
+
+    broken: InvariantBroken | None = None
+    with progress_bar(quiet=quiet or as_json) as progress:
+        try:
+            results = simulate(
+                file, overrides, seed=seed, replications=replications, workers=workers, out=out, progress=progress
+            )
+        except InvariantBroken as bug:
+            broken, results = bug, bug.results
+    summary = results.summary
+    if as_json:
+        _print_json(summary)
+    elif not quiet:
+        _print_summary(summary)
+        click.echo(f"report: {results.directory / 'report.html'}")
+    if broken is not None:
+        raise Told(BROKEN, str(broken))
+    if summary["interrupted"]:
+        raise Told(
+            INTERRUPTED,
+            f"interrupted: {summary['complete_share']:.1%} of the virtual time was reached; the tables are in {results.directory}",
+        )
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@SET
+@QUIET
+@telling
+def validate(files: tuple[Path, ...], overrides: tuple[str, ...], quiet: bool) -> None:
+    """Check scenarios as a run would, files and traces included, without running them."""
+    from sim.scenario import Problem, ScenarioErrors, load
+
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            scenario = load(file, overrides)
+        except ScenarioErrors as error:
+            problems += error.problems
+            continue
+        if not quiet:
+            parties = f"{len(scenario.provider_members())} providers, {len(scenario.publisher_members())} publishers"
+            click.echo(f"{file}: sound ({scenario.name}: {parties})")
+    if problems:
+        raise ScenarioErrors(problems)
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@SET
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@telling
+def show(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Print a scenario with every default and unit, or the summary of a finished run (a directory)."""
+    if path.is_dir():
+        from sim.results import load as load_run
+
+        if overrides:
+            raise click.UsageError("--set changes a scenario; a finished run cannot be changed")
+        summary = load_run(path).summary
+        _print_json(summary) if as_json else _print_summary(summary)
+        return
+    from sim.scenario import load, resolved
+    from sim.scenario.resolve import to_data
+
+    scenario = load(path, overrides)
+    if as_json:
+        _print_json(to_data(scenario))
+    else:
+        click.echo(resolved(scenario), nl=False)
+
+
+@main.command()
+@telling
+def schema() -> None:
+    """Print the JSON Schema of scenario files; editors complete from it."""
+    from sim.scenario.reference import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@telling
+def report(directory: Path) -> None:
+    """Write report.html of a finished run again, from its tables."""
+    from sim.report.page import write_report
+    from sim.results import load as load_run
+
+    click.echo(write_report(load_run(directory).directory))
+
+
+def _print_json(data: Mapping[str, Any]) -> None:
+    import json
+
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _print_summary(summary: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    from sim.summary import summary_view
+
+    Console().print(summary_view(summary))

@@ -1,0 +1,315 @@
+"""The publisher's side of a running pod: top-ups, updates, logs, leaving, and what to do after a loss.
+
+`watch` is the one task that stays. It looks at the pod now and then (as often as the funding policy
+wants), does what its mailbox says, and returns when the pod has ended and its money is back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, assert_never
+
+from protocol import manifest, wire
+from protocol.errors import PeerFault, Refusal
+from protocol.events import Event, Happened
+from protocol.payment import Deposit, Unlock
+from protocol.policies.on_loss import Loss, Then
+from protocol.ports import NoAnswer, TxConfirmed, Unknown
+from protocol.publisher import Failed, PublisherClient
+from protocol.renting import Rental, Stage
+from protocol.sender import pause
+
+if TYPE_CHECKING:
+    from protocol.manifest import Pod
+    from protocol.ports import Mailbox
+
+
+class Wish(StrEnum):
+    """What a person asks of a running pod."""
+
+    DEPOSIT = "deposit"
+    UPDATE = "update"
+    LOGS = "logs"
+    UNLOCK = "unlock"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One item of the guard's mailbox.
+
+    Attributes:
+        wish: what to do.
+        amount: for a deposit [token base units].
+        pod: for an update.
+    """
+
+    wish: Wish
+    amount: int = 0
+    pod: Pod | None = None
+
+
+class Guard:
+    """Watches over one rental.
+
+    Args:
+        client: the publisher.
+        wishes: where a person's wishes arrive.
+    """
+
+    def __init__(self, client: PublisherClient, wishes: Mailbox[Wanted]) -> None:
+        self._client = client
+        self._world = client.world
+        self._wishes = wishes
+
+    async def run(self, rental: Rental) -> None:
+        """Rent, watch, and rent again after a loss for as long as the policy wants; ends with the rental."""
+        client, on_loss = self._client, self._client.policies.on_loss
+        while rental.stage is not Stage.ENDED:
+            outcome = rental if rental.stage is Stage.RUNNING else await client.deploy(rental)
+            if isinstance(outcome, Failed):
+                reason = outcome.rule
+            else:
+                reason = await self.watch(rental)
+            if rental.reason:
+                break
+            rental.losses += 1
+            then = on_loss.decide(Loss(reason, rental.losses))
+            if then is Then.LEAVE:
+                rental.reason = reason
+                break
+            rental.stage = Stage.CHOOSING
+            await client.keep(rental)
+            await pause(self._world, on_loss.wait_ns())
+        rental.stage = Stage.ENDED
+        await client.keep(rental)
+
+    async def watch(self, rental: Rental) -> str:
+        """Guard a running pod until it has ended.
+
+        Returns:
+            Why: `Unlocked` or `Deleted` (the publisher's own wish, also in `rental.reason`), the
+            provider's reason, or `ProviderSilent`.
+        """
+        clock, settings = self._world.clock, self._client.settings
+        heard_ns = clock.now_ns()
+        while True:
+            every_ns = self._client.policies.funding.look_again_ns() or settings.look_ns
+            wanted = await self._wishes.get(clock.now_ns() + every_ns)
+            if wanted is not None:
+                if await self._grant(rental, wanted):
+                    rental.reason = "Unlocked" if wanted.wish is Wish.UNLOCK else "Deleted"
+                    return rental.reason
+                continue
+            status = await self._status(rental)
+            if isinstance(status, str):
+                return await self._lost(rental, status)
+            if isinstance(status, NoAnswer):
+                if clock.now_ns() - heard_ns > settings.silence_ns:
+                    return await self._lost(rental, "ProviderSilent")
+                continue
+            heard_ns = clock.now_ns()
+            await self._top_up(rental, int.from_bytes(status.owed, "big"))
+
+    async def _status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | str:
+        """The provider's answer, silence, or the reason for which the pod has ended."""
+        try:
+            status = await self._client.status(rental)
+        except Refusal as refusal:
+            return refusal.rule
+        except PeerFault as fault:
+            return fault.rule
+        if isinstance(status, NoAnswer):
+            return status
+        states = wire.pb.PodStatusResponse
+        if status.state in (states.REMOVED, states.FAILED):
+            return status.reason.rule or "Removed"
+        return status
+
+    # ------------------------------------------------------------ money
+
+    async def _top_up(self, rental: Rental, owed: int) -> None:
+        """Ask the funding policy, by what the chain holds and the provider says is owed."""
+        client, world = self._client, self._world
+        channel = await client.read_channel(rental.key(world.signer.address))
+        if channel is None or isinstance(channel, Unknown):
+            return
+        funds = await world.chain.funds(
+            world.signer.address, deadline_ns=world.clock.now_ns() + client.settings.chain_timeout_ns
+        )
+        if isinstance(funds, Unknown):
+            return
+        rental.put_in = channel.invested_by_publisher
+        purse = client.purse(rental, funds.token, left=channel.invested_by_publisher - owed)
+        amount = min(client.policies.funding.deposit(purse), funds.token)
+        if amount > 0:
+            await self._deposit(rental, amount)
+
+    async def _deposit(self, rental: Rental, amount: int) -> None:
+        client = self._client
+        assert rental.provider is not None
+        failed = await client.pay(rental, Deposit(rental.provider, rental.pod_id, amount), amount)
+        if failed is None:
+            rental.put_in += amount
+            await client.keep(rental)
+            rental.cause = self._world.trace.emit(
+                Event(Happened.TOPPED_UP, rental.namespace, rental.provider.hex(), amount=amount),
+                rental.cause,
+            )
+
+    # ------------------------------------------------------------ wishes
+
+    async def _grant(self, rental: Rental, wanted: Wanted) -> bool:
+        """Do what is wished.
+
+        Returns:
+            Whether it ended the rental.
+        """
+        match wanted.wish:
+            case Wish.DEPOSIT:
+                await self._deposit(rental, wanted.amount)
+                return False
+            case Wish.UPDATE:
+                assert wanted.pod is not None
+                await self._update(rental, wanted.pod)
+                return False
+            case Wish.LOGS:
+                await self._logs(rental)
+                return False
+            case Wish.UNLOCK:
+                await self._unlock(rental)
+                return True
+            case Wish.DELETE:
+                await self._delete(rental)
+                return True
+            case _:
+                assert_never(wanted.wish)
+
+    async def _update(self, rental: Rental, pod: Pod) -> None:
+        """Change what runs: the manifest keeps what it does not name, the volumes keep their data."""
+        client = self._client
+        assert rental.peer is not None and rental.provider is not None
+        before, rental.pod = rental.pod, manifest.check(pod)
+        bundle = await client.bundle(rental)
+        if isinstance(bundle, Failed):
+            rental.pod = before
+            return
+        rental.seq += 1
+        await client.keep(rental)
+        try:
+            answer = await client.caller.call(
+                rental.peer,
+                wire.UPDATE_POD,
+                wire.pb.UpdatePodRequest(sealed=client.seal(rental, bundle)),
+                wire.pb.ProvisionPodResponse,
+                provider=rental.provider,
+                pod_id=rental.pod_id,
+                life=rental.life,
+                seq=rental.seq,
+            )
+        except (Refusal, PeerFault) as no:
+            rental.pod = before
+            self._world.trace.emit(
+                Event(
+                    Happened.CANDIDATE_PASSED_OVER,
+                    rental.namespace,
+                    rental.provider.hex(),
+                    no.rule,
+                    detail=no.detail,
+                ),
+                rental.cause,
+            )
+            answer = None
+        if not isinstance(answer, NoAnswer) and answer is not None:
+            rental.version = answer.version
+        await client.keep(rental)
+
+    async def _logs(self, rental: Rental) -> None:
+        """Read the first container's log to its present end, page by page."""
+        assert rental.peer is not None and rental.provider is not None
+        cursor, lines = "", 0
+        while True:
+            try:
+                page = await self._client.caller.call(
+                    rental.peer,
+                    wire.POD_LOGS,
+                    wire.pb.PodLogRequest(containerName=rental.pod.containers[0].name, cursor=cursor),
+                    wire.pb.PodLogResponse,
+                    provider=rental.provider,
+                    pod_id=rental.pod_id,
+                    life=rental.life,
+                    seq=rental.seq,
+                )
+            except (Refusal, PeerFault):
+                break
+            if isinstance(page, NoAnswer) or not page.entries:
+                break
+            lines, cursor = lines + len(page.entries), page.cursor
+        self._world.trace.emit(
+            Event(Happened.LOGS_READ, rental.namespace, rental.provider.hex(), amount=lines), rental.cause
+        )
+
+    async def _unlock(self, rental: Rental) -> None:
+        """Leave by the chain alone: start the timer, let the provider make its final claim, take the rest."""
+        assert rental.provider is not None
+        key = rental.key(self._world.signer.address)
+        while True:
+            outcome = await self._client.sender.execute(
+                Unlock(rental.provider, rental.pod_id), pod=rental.namespace, cause=rental.cause
+            )
+            if isinstance(outcome, TxConfirmed):
+                break
+            channel = await self._client.read_channel(key)
+            if channel is None or (not isinstance(channel, Unknown) and channel.unlocked_at_s):
+                break  # gone, or running by a transaction whose receipt was lost
+            await pause(self._world, self._client.settings.poll_ns)
+        rental.cause = self._world.trace.emit(
+            Event(Happened.UNLOCK_STARTED, rental.namespace, rental.provider.hex()), rental.cause
+        )
+        await self._client.reclaim(key, rental.namespace)
+
+    async def _delete(self, rental: Rental) -> None:
+        """Leave by asking: the provider claims what is due, removes the pod and releases the rest."""
+        client, world = self._client, self._world
+        assert rental.peer is not None and rental.provider is not None
+        rental.seq += 1
+        await client.keep(rental)
+        try:
+            await client.caller.call(
+                rental.peer,
+                wire.DELETE_POD,
+                wire.pb.DeletePodRequest(),
+                wire.pb.DeletePodResponse,
+                provider=rental.provider,
+                pod_id=rental.pod_id,
+                life=rental.life,
+                seq=rental.seq,
+            )
+        except (Refusal, PeerFault) as no:
+            world.trace.emit(
+                Event(Happened.POD_LOST, rental.namespace, rental.provider.hex(), no.rule), rental.cause
+            )
+        rental.cause = world.trace.emit(
+            Event(Happened.POD_DELETED, rental.namespace, rental.provider.hex()), rental.cause
+        )
+        # A provider that keeps its word releases the channel soon; one that does not is not waited for.
+        until_ns = world.clock.now_ns() + client.settings.confirm_timeout_ns
+        key = rental.key(world.signer.address)
+        while world.clock.now_ns() < until_ns:
+            if await client.read_channel(key) is None:
+                return
+            await pause(world, client.settings.poll_ns)
+        await client.reclaim(key, rental.namespace)
+
+    async def _lost(self, rental: Rental, reason: str) -> str:
+        """The pod is gone: take back what is left, in the background."""
+        self._world.trace.emit(
+            Event(
+                Happened.POD_LOST, rental.namespace, rental.provider.hex() if rental.provider else "", reason
+            ),
+            rental.cause,
+        )
+        key = rental.key(self._world.signer.address)
+        self._world.tasks.start("reclaim", self._client.reclaim(key, rental.namespace))
+        return reason

@@ -1,0 +1,102 @@
+"""When a provider turns what it is owed into tokens (the seed's step 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from protocol.errors import BadInput
+from protocol.units import NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What one pod owes, as the provider knows it at a tick.
+
+    Attributes:
+        namespace: the pod.
+        claimable: what a claim would pay now: min(owed, invested) − withdrawn [token base units].
+        exposure_cap: the most unpaid work the provider accepts for this pod [token base units].
+        since_claim_ns: nanoseconds since the last claim or, before one, since the pod began.
+    """
+
+    namespace: str
+    claimable: int
+    exposure_cap: int
+    since_claim_ns: int
+
+
+class Claims(Protocol):
+    """Chooses whose claims go into the next transaction."""
+
+    def choose(self, dues: Sequence[Due], *, fee_of: Sequence[int]) -> Sequence[Due]:
+        """Choose from `dues` (all with something to claim).
+
+        Args:
+            dues: in order of namespace.
+            fee_of: what a transaction of 1 and of 2 claims costs [token base units]: the second minus
+                the first is the price of one more entry.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhenItPays:
+    """Claim what is worth `multiple` times its share of the gas, or is near the exposure cap.
+
+    Attributes:
+        multiple: 20 by default: gas is then at most 5 % of what is claimed.
+        cap_share: claim whatever the gas when the unpaid work reaches this share of the cap.
+    """
+
+    multiple: int = 20
+    cap_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.multiple < 0:
+            raise BadInput(f"multiple: {self.multiple}; allowed are whole numbers of 0 and more")
+        if not 0 < self.cap_share <= 1:
+            raise BadInput(f"cap_share: {self.cap_share}; allowed are numbers above 0, up to 1")
+
+    def choose(self, dues: Sequence[Due], *, fee_of: Sequence[int]) -> Sequence[Due]:
+        """See `Claims.choose`."""
+        entry = fee_of[1] - fee_of[0]
+        base = fee_of[0] - entry
+        urgent = [d for d in dues if d.claimable >= self.cap_share * d.exposure_cap]
+        paying = [d for d in dues if d.claimable >= self.multiple * entry]
+        if not urgent and sum(d.claimable for d in paying) < self.multiple * (base + entry * len(paying)):
+            return ()
+        chosen = {d.namespace for d in urgent} | {d.namespace for d in paying}
+        return [d for d in dues if d.namespace in chosen]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Claim all that is due of a pod whenever so much time has passed since its last claim.
+
+    Attributes:
+        every: nanoseconds; looked at once a billing tick, so the tick rounds it up.
+        cap_share: claim earlier when the unpaid work reaches this share of the exposure cap.
+    """
+
+    every: int = field(metadata={"unit": "duration"}, default=3600 * NS_PER_S)
+    cap_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.every <= 0:
+            raise BadInput(f"every: {self.every}; allowed are durations above 0")
+        if not 0 < self.cap_share <= 1:
+            raise BadInput(f"cap_share: {self.cap_share}; allowed are numbers above 0, up to 1")
+
+    def choose(self, dues: Sequence[Due], *, fee_of: Sequence[int]) -> Sequence[Due]:
+        """See `Claims.choose`."""
+        return [
+            d
+            for d in dues
+            if d.since_claim_ns >= self.every or d.claimable >= self.cap_share * d.exposure_cap
+        ]
+
+
+CLAIMS: Final[dict[str, type]] = {"when_it_pays": WhenItPays, "interval": Interval}
+"""Short names."""

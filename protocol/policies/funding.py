@@ -1,0 +1,116 @@
+"""How much a publisher puts into a channel, and when it adds to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from protocol.errors import BadInput
+from protocol.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOUR_NS: Final = 3600 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What a publisher knows of its money in one channel.
+
+    Attributes:
+        cost_of: what running this pod at one replica for so many nanoseconds costs [token base units].
+        min_deposit: the least that the provider's Offer demands.
+        wallet: what the publisher holds outside the channel.
+        left: what the channel holds beyond what is owed, as last seen; None before it is opened.
+        put_in: what was invested so far.
+    """
+
+    cost_of: Callable[[int], int]
+    min_deposit: int
+    wallet: int
+    left: int | None
+    put_in: int
+
+
+class Funding(Protocol):
+    """Decides deposits."""
+
+    def deposit(self, purse: Purse) -> int:
+        """What to put in now [token base units], 0 for nothing; before the channel exists, the first deposit."""
+        ...
+
+    def look_again_ns(self) -> int | None:
+        """Nanoseconds until the purse is to be looked at again; None: never."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """One deposit, never another: when it is spent, the pod ends.
+
+    Attributes:
+        first: how long it would run one replica [ns]; never less than the Offer demands.
+    """
+
+    first: int = field(default=3 * HOUR_NS, metadata={"unit": "duration"})
+
+    def __post_init__(self) -> None:
+        _positive("first", self.first)
+
+    def deposit(self, purse: Purse) -> int:
+        """See `Funding.deposit`."""
+        return max(purse.min_deposit, purse.cost_of(self.first)) if purse.left is None else 0
+
+    def look_again_ns(self) -> int | None:
+        """See `Funding.look_again_ns`."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runway:
+    """Keep the channel between two marks, up to a ceiling.
+
+    Attributes:
+        first: the first deposit, as the time it would run one replica [ns].
+        low: top up when what is left would run one replica for less than this [ns].
+        tranche: what a top-up adds, as time of one replica [ns].
+        ceiling: the most to put in altogether [token base units]; None: the wallet is the limit.
+        look_every: how often to look [ns].
+    """
+
+    first: int = field(default=3 * HOUR_NS, metadata={"unit": "duration"})
+    low: int = field(default=HOUR_NS, metadata={"unit": "duration"})
+    tranche: int = field(default=3 * HOUR_NS, metadata={"unit": "duration"})
+    ceiling: int | None = field(default=None, metadata={"unit": "money"})
+    look_every: int = field(default=HOUR_NS // 4, metadata={"unit": "duration"})
+
+    def __post_init__(self) -> None:
+        for name in ("first", "tranche", "look_every"):
+            _positive(name, getattr(self, name))
+        if self.low < 0:
+            raise BadInput(f"low: {self.low}; allowed are durations of 0 and more")
+        if self.ceiling is not None and self.ceiling < 0:
+            raise BadInput(f"ceiling: {self.ceiling}; allowed are amounts of 0 and more")
+
+    def deposit(self, purse: Purse) -> int:
+        """See `Funding.deposit`."""
+        if purse.left is None:
+            return max(purse.min_deposit, purse.cost_of(self.first))
+        if purse.left >= purse.cost_of(self.low):
+            return 0
+        room = purse.wallet if self.ceiling is None else min(purse.wallet, self.ceiling - purse.put_in)
+        return max(0, min(purse.cost_of(self.tranche), room))
+
+    def look_again_ns(self) -> int | None:
+        """See `Funding.look_again_ns`."""
+        return self.look_every
+
+
+def _positive(name: str, value: int) -> None:
+    if value <= 0:
+        raise BadInput(f"{name}: {value}; allowed are durations above 0")
+
+
+FUNDING: Final[dict[str, type]] = {"once": Once, "runway": Runway}
+"""Short names."""

@@ -1,0 +1,209 @@
+"""Which provider a publisher takes (the seed's step 3): an order in which candidates are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from protocol.attestation import Assurance
+from protocol.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from protocol.policies import Chance
+    from protocol.ports import Listing, Peer
+    from protocol.pricing import PriceTable
+    from protocol.units import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a publisher knows of a provider from the registry and its record.
+
+    Attributes:
+        provider: its address.
+        name: what its record calls it, for `by_hand`.
+        peer: how to reach it.
+        regions: such as `bul-east-1`.
+        assurance: what it says is inside its boundary; attestation proves it later.
+        gpus: whether it prices GPUs.
+        table_id, prices: the cheapest of its tables for this manifest.
+        cost_an_hour: what this manifest costs at one replica for an hour [token base units].
+        listing: the registry's entry.
+    """
+
+    provider: Address
+    name: str
+    peer: Peer
+    regions: tuple[str, ...]
+    assurance: Assurance
+    gpus: bool
+    table_id: int
+    prices: PriceTable
+    cost_an_hour: int
+    listing: Listing
+
+
+class Selection(Protocol):
+    """Puts candidates in the order in which they are asked; those left out are not asked."""
+
+    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+        """Order candidates.
+
+        Args:
+            candidates: all that are listed and price what the manifest needs, in order of registration.
+            turn: how many deployments this publisher began before, from its own starting number.
+            chance: the publisher's stream for selection.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Whom to leave out, before any order.
+
+    Attributes:
+        regions: take only these (prefixes match: `bul` takes `bul-east-1`); empty takes all.
+        price_ceiling: most that one replica may cost an hour [token base units]; None: no ceiling.
+        assurance: the least that must be promised.
+        gpu: take only providers that price GPUs.
+    """
+
+    regions: Sequence[str] = ()
+    price_ceiling: int | None = field(default=None, metadata={"unit": "money_an_hour"})
+    assurance: str = "none"
+    gpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.price_ceiling is not None and self.price_ceiling < 0:
+            raise BadInput(f"price_ceiling: {self.price_ceiling}; allowed are amounts of 0 and more")
+        _assurance(self.assurance)
+
+    def keep(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those that pass, in the order given."""
+        least = _assurance(self.assurance)
+        return [
+            c
+            for c in candidates
+            if (not self.regions or any(r.startswith(tuple(self.regions)) for r in c.regions))
+            and (self.price_ceiling is None or c.cost_an_hour <= self.price_ceiling)
+            and c.assurance >= least
+            and (c.gpus or not self.gpu)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Random(Filters):
+    """Any order, each as likely: what the original did."""
+
+    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+        """See `Selection.order`."""
+        return sorted_by_draw(self.keep(candidates), [1.0] * len(candidates), chance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cheapest(Filters):
+    """The cheapest for this manifest first; equal prices in random order."""
+
+    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+        """See `Selection.order`."""
+        kept = self.keep(candidates)
+        return sorted(sorted_by_draw(kept, [1.0] * len(kept), chance), key=lambda c: c.cost_an_hour)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRobin(Filters):
+    """In order of registration, beginning one further at each turn."""
+
+    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+        """See `Selection.order`."""
+        kept = self.keep(candidates)
+        first = turn % len(kept) if kept else 0
+        return [*kept[first:], *kept[:first]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighted(Filters):
+    """Drawn without replacement, with weight (cheapest ÷ price)^`price_power` × the region's weight.
+
+    Attributes:
+        price_power: 0 ignores the price; the larger, the closer to the cheapest.
+        region_weights: weight of regions by prefix, the longest match counts; 1 where none matches, 0 leaves out.
+    """
+
+    price_power: float = 1.0
+    region_weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Not super(): a slotted dataclass is a new class, which the zero-argument form does not find.
+        Filters.__post_init__(self)
+        if not self.price_power >= 0:
+            raise BadInput(f"price_power: {self.price_power}; allowed are numbers of 0 and more")
+        for region, weight in self.region_weights.items():
+            if not weight >= 0:
+                raise BadInput(f"region_weights.{region}: {weight}; allowed are numbers of 0 and more")
+
+    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+        """See `Selection.order`."""
+        kept = self.keep(candidates)
+        least = min((c.cost_an_hour for c in kept), default=0)
+        weights = [self._weight(c, least) for c in kept]
+        wanted = [(c, w) for c, w in zip(kept, weights, strict=True) if w > 0]
+        return sorted_by_draw([c for c, _ in wanted], [w for _, w in wanted], chance)
+
+    def _weight(self, candidate: Candidate, least: int) -> float:
+        cheapness = least / candidate.cost_an_hour if candidate.cost_an_hour else 1.0
+        matches = [p for p in self.region_weights if any(r.startswith(p) for r in candidate.regions)]
+        region = self.region_weights[max(matches, key=len)] if matches else 1.0
+        return float(cheapness**self.price_power * region)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByHand(Filters):
+    """The named providers, in the order in which a person wrote them.
+
+    Attributes:
+        providers: names or addresses (`0x…`).
+    """
+
+    providers: Sequence[str]
+
+    def __post_init__(self) -> None:
+        Filters.__post_init__(self)
+        if not self.providers:
+            raise BadInput("providers: []; at least one provider's name or address is needed")
+
+    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+        """See `Selection.order`."""
+        kept = self.keep(candidates)
+        return [c for wanted in self.providers for c in kept if wanted in (c.name, "0x" + c.provider.hex())]
+
+
+def sorted_by_draw(
+    candidates: Sequence[Candidate], weights: Sequence[float], chance: Chance
+) -> list[Candidate]:
+    """A weighted random order: exponential keys, smallest first (Efraimidis and Spirakis 2006).
+
+    Each candidate takes one draw in the order given, so a longer list does not move the draws of the others.
+    """
+    keyed = [(chance() ** (1.0 / w), i) for i, w in zip(range(len(candidates)), weights, strict=False)]
+    return [candidates[i] for _, i in sorted(keyed, reverse=True)]
+
+
+SELECTION: Final[dict[str, type]] = {
+    "random": Random,
+    "cheapest": Cheapest,
+    "round_robin": RoundRobin,
+    "weighted": Weighted,
+    "by_hand": ByHand,
+}
+"""Short names, as scenarios and `--select` use them."""
+
+
+def _assurance(name: str) -> Assurance:
+    try:
+        return Assurance.of(name)
+    except ValueError as error:
+        raise BadInput(f"assurance: {error}") from None

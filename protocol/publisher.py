@@ -1,0 +1,611 @@
+"""The Publisher Client: steps 0 to 7 of the seed, read from top to bottom.
+
+A pod is rented by `rent`: the manifest is collected, providers are listed, one is selected and its keys
+attested, the channel is created, the bundle is sealed and sent, and the provider's confirmation awaited.
+Each stage is stored before what it announces is done; `resume` goes on from there after a crash, with
+the same pod id and without a second deposit. What comes after step 7 is in `guard`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from protocol import agreement, attestation, manifest, wire
+from protocol.auth import Offer, ProviderKeys
+from protocol.calls import Caller
+from protocol.eip712 import Domain
+from protocol.errors import PeerFault, Refusal
+from protocol.events import Event, Happened
+from protocol.identity import cid_bytes
+from protocol.payment import ChannelKey, CloseChannel, CreateChannel, Deposit, Unlock
+from protocol.policies.funding import Purse
+from protocol.policies.selection import Candidate
+from protocol.ports import Approve, NoAnswer, Put, TxConfirmed, TxReverted, Unknown
+from protocol.record import read_record
+from protocol.renting import TABLE, UPLOADS, PublisherPolicies, PublisherSettings, Rental, Stage
+from protocol.requests import payment_channel
+from protocol.sealing import bundle_info, seal_secret
+from protocol.sender import Sender, pause
+from protocol.units import NS_PER_S, Address, PodId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from protocol.auth import Scheme
+    from protocol.manifest import Pod
+    from protocol.payment import Channel
+    from protocol.policies import Chance
+    from protocol.ports import Market, Verifier, World
+    from protocol.sealing import Sealer
+
+HOUR_NS: Final = 3600 * NS_PER_S
+MAX_RECORD_BYTES: Final = 64 * 1024
+TRIES_OF_A_READ: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No provider runs the pod.
+
+    Attributes:
+        rule: why, by name: the last candidate's, or `NoCandidate`.
+        detail: for a person.
+    """
+
+    rule: str
+    detail: str
+
+
+class PublisherClient:
+    """One publisher.
+
+    Args:
+        world: its ports.
+        verifier: checks providers' evidence.
+        settings, policies: as the person chose.
+        scheme, sealer: how signatures and seals are made.
+        chance: its stream for selection.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        verifier: Verifier,
+        settings: PublisherSettings,
+        policies: PublisherPolicies,
+        *,
+        scheme: Scheme,
+        sealer: Sealer,
+        chance: Chance,
+    ) -> None:
+        self.world = world
+        self.settings = settings
+        self.policies = policies
+        self._verifier = verifier
+        self._scheme = scheme
+        self._sealer = sealer
+        self._chance = chance
+        terms = world.chain.terms
+        self._payment_domain = Domain(terms.chain_id, terms.payment)
+        self._registry_domain = Domain(terms.chain_id, terms.registry)
+        self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
+        self.caller = Caller(
+            world, self._payment_domain, timeout_ns=settings.call_timeout_ns, tries=settings.call_tries
+        )
+
+    # ------------------------------------------------------------ the road
+
+    async def rent(self, pod: Pod) -> Rental | Failed:
+        """Steps 0 to 7 for a new pod. Its id is random and kept for the pod's whole life."""
+        rental = Rental(PodId(self.world.entropy.draw(32)), pod)
+        await self.keep(rental)
+        return await self.deploy(rental)
+
+    async def resume(self) -> list[Rental]:
+        """After a crash: journalled transactions are sent again, and all rentals are taken up as they were."""
+        await self.sender.resume()
+        rentals = [Rental.from_record(r) for r in (await self.world.store.scan(TABLE)).values()]
+        self.world.trace.emit(Event(Happened.RECOVERED, amount=len(rentals)))
+        return rentals
+
+    async def deploy(self, rental: Rental) -> Rental | Failed:
+        """Steps 1 to 7, from the stage that the rental has reached."""
+        failed = Failed("NoCandidate", "no listed provider fits the manifest and the filters")
+        if rental.stage is Stage.CHOOSING:
+            self._collect_manifest(rental)  # step 1
+            market = await self._list_providers(rental)  # step 2
+            if isinstance(market, Unknown):
+                return Failed("ChainUnknown", market.reason)
+            for candidate in await self._candidates(rental, market):  # step 3
+                taken = await self._agree(rental, candidate)
+                if isinstance(taken, Failed):
+                    failed = taken
+                    self._passed_over(rental, candidate.provider, taken)
+                    continue
+                outcome = await self._run_agreed(rental)  # steps 4 to 7
+                if not isinstance(outcome, Failed):
+                    return outcome
+                failed = outcome
+                self._passed_over(rental, candidate.provider, outcome)
+                await self._leave(rental)
+            self.world.trace.emit(
+                Event(Happened.DEPLOYMENT_FAILED, rental.namespace, rule=failed.rule, detail=failed.detail),
+                rental.cause,
+            )
+            return failed
+        if rental.stage in (Stage.AGREED, Stage.FUNDED, Stage.SENT):
+            outcome = await self._run_agreed(rental)
+            if isinstance(outcome, Failed):
+                await self._leave(rental)
+                return await self.deploy(rental)
+        return rental
+
+    async def _run_agreed(self, rental: Rental) -> Rental | Failed:
+        """Steps 4 to 7 with the provider that was agreed with."""
+        if rental.stage is Stage.AGREED:
+            funded = await self._fund(rental)  # step 4
+            if isinstance(funded, Failed):
+                return funded
+        if rental.stage is Stage.FUNDED:
+            sent = await self._send(rental)  # step 5
+            if isinstance(sent, Failed):
+                return sent
+        return await self._await_confirmation(rental)  # steps 6 and 7
+
+    # ------------------------------------------------------------ step 1
+
+    def _collect_manifest(self, rental: Rental) -> None:
+        """Step 1: the manifest is checked and named."""
+        manifest.check(rental.pod)
+        rental.cause = self.world.trace.emit(
+            Event(Happened.MANIFEST_COLLECTED, amount=len(manifest.canonical(rental.pod))), rental.cause
+        )
+
+    # ------------------------------------------------------------ step 2
+
+    async def _list_providers(self, rental: Rental) -> Market | Unknown:
+        """Step 2: the registry's listings, at one block; silence is waited out, up to a limit."""
+        market: Market | Unknown = Unknown("not asked")
+        for _ in range(TRIES_OF_A_READ):
+            market = await self.world.chain.market(deadline_ns=self._chain_deadline())
+            if not isinstance(market, Unknown) and market.listings:
+                rental.cause = self.world.trace.emit(
+                    Event(Happened.PROVIDERS_LISTED, amount=len(market.listings)), rental.cause
+                )
+                return market
+            await pause(self.world, self.settings.poll_ns)
+        return market
+
+    # ------------------------------------------------------------ step 3
+
+    async def _candidates(self, rental: Rental, market: Market) -> Sequence[Candidate]:
+        """Step 3, the choice: who is listed, prices what the pod needs, and in which order they are asked."""
+        found: list[Candidate] = []
+        for listing in market.listings:
+            content = await self.world.content.get(
+                listing.record,
+                max_bytes=MAX_RECORD_BYTES,
+                deadline_ns=self.world.clock.now_ns() + self.settings.call_timeout_ns,
+            )
+            if isinstance(content, NoAnswer):
+                continue
+            try:
+                record = read_record(content, listing.provider, self._registry_domain, self._scheme)
+            except PeerFault as fault:
+                self._passed_over(rental, listing.provider, Failed(fault.rule, fault.detail))
+                continue
+            priced: list[tuple[int, int]] = []
+            tables = {
+                i: market.tables[i].with_extras(record.extra_prices)
+                for i in listing.tables
+                if i in market.tables
+            }
+            replica, volumes = manifest.pod_resources(rental.pod), manifest.volume_resources(rental.pod)
+            for table_id, prices in tables.items():
+                if prices.token == self.world.chain.terms.token and prices.covers({*replica, *volumes}):
+                    cost = agreement.running_cost(replica, volumes, prices, replicas=1, for_ns=HOUR_NS)
+                    priced.append((cost, table_id))
+            if priced:
+                cost, table_id = min(priced)
+                found.append(
+                    Candidate(
+                        provider=listing.provider,
+                        name=record.name,
+                        peer=record.peer,
+                        regions=record.regions,
+                        assurance=record.assurance,
+                        gpus=record.prices_gpus,
+                        table_id=table_id,
+                        prices=tables[table_id],
+                        cost_an_hour=cost,
+                        listing=listing,
+                    )
+                )
+        return self.policies.selection.order(
+            found, turn=self.settings.turn + rental.attempt, chance=self._chance
+        )
+
+    async def _agree(self, rental: Rental, candidate: Candidate) -> Rental | Failed:
+        """Step 3, the agreement: the provider's keys are attested and its signed Offer is taken."""
+        rental.attempt += 1
+        try:
+            keys = await self._attest(rental, candidate)
+            if isinstance(keys, Failed):
+                return keys
+            asked = agreement.capacity_request(rental.pod, candidate.table_id)
+            answer = await self.caller.call(
+                candidate.peer,
+                wire.PROVISIONING_CAPACITY,
+                asked,
+                wire.pb.CapacityResponse,
+                provider=candidate.provider,
+                pod_id=rental.pod_id,
+                life=0,
+                seq=0,
+            )
+            if isinstance(answer, NoAnswer):
+                return Failed("NoAnswer", answer.reason)
+            offer = Offer.from_wire(answer.offer)
+            signer = self._scheme.recover(offer.digest(self._payment_domain), answer.offerSignature)
+            if signer != candidate.provider:
+                raise PeerFault("OfferNotSignedByProvider", f"it was signed by 0x{signer.hex()}")
+            keys_hash = keys.digest(self._registry_domain)
+            agreement.check_offer(
+                offer,
+                publisher=self.world.signer.address,
+                provider=candidate.provider,
+                pod_id=rental.pod_id,
+                asked=asked,
+                token=self.world.chain.terms.token,
+                table_id=candidate.table_id,
+                prices=candidate.prices,
+                keys_hash=keys_hash,
+                now_ns=self.world.clock.now_ns(),
+            )
+        except Refusal as refusal:
+            return Failed(refusal.rule, refusal.detail)
+        except PeerFault as fault:
+            return Failed(fault.rule, fault.detail)
+        if offer.min_unlock_s > self.settings.unlock_time_s:
+            return Failed(
+                "UnlockTimeTooShort",
+                f"ours is {self.settings.unlock_time_s} s, the offer demands {offer.min_unlock_s}",
+            )
+        rental.provider, rental.peer = candidate.provider, candidate.peer
+        rental.offer, rental.offer_signature, rental.prices = offer, answer.offerSignature, candidate.prices
+        rental.hpke_key = keys.hpke_key
+        rental.life, rental.put_in, rental.deposit = 0, 0, 0
+        rental.stage = Stage.AGREED
+        rental.cause = self.world.trace.emit(
+            Event(Happened.OFFER_TAKEN, rental.namespace, candidate.provider.hex(), amount=offer.min_deposit),
+            rental.cause,
+        )
+        await self.keep(rental)
+        return rental
+
+    async def _attest(self, rental: Rental, candidate: Candidate) -> ProviderKeys | Failed:
+        """Before anything is paid or sent: the provider proves its keys and what is inside its boundary."""
+        nonce = self.world.entropy.draw(32)
+        policy = self.settings.attestation
+        answer = await self.caller.call(
+            candidate.peer,
+            wire.ATTEST,
+            wire.pb.AttestRequest(nonce=nonce, kinds=policy.kinds),
+            wire.pb.AttestResponse,
+            provider=candidate.provider,
+            pod_id=rental.pod_id,
+            life=0,
+            seq=0,
+        )
+        if isinstance(answer, NoAnswer):
+            return Failed("NoAnswer", answer.reason)
+        verdicts = []
+        data = attestation.report_data(
+            nonce, ProviderKeys.from_wire(answer.keys).digest(self._registry_domain)
+        )
+        for evidence in answer.evidence:
+            verdict = await self._verifier.verify(
+                attestation.Evidence.from_wire(evidence),
+                data,
+                deadline_ns=self.world.clock.now_ns() + self.settings.call_timeout_ns,
+            )
+            if isinstance(verdict, Unknown):
+                return Failed("EvidenceUnknown", verdict.reason)
+            verdicts.append(verdict)
+        keys = attestation.check_answer(
+            answer,
+            nonce,
+            provider=candidate.provider,
+            domain=self._registry_domain,
+            scheme=self._scheme,
+            now_ns=self.world.clock.now_ns(),
+            policy=policy,
+            verdicts=verdicts,
+        )
+        rental.cause = self.world.trace.emit(
+            Event(Happened.PROVIDER_ATTESTED, rental.namespace, candidate.provider.hex()), rental.cause
+        )
+        return keys
+
+    # ------------------------------------------------------------ step 4
+
+    async def _fund(self, rental: Rental) -> Rental | Failed:
+        """Step 4: the channel is created with the first deposit; one that is there already is used."""
+        world, offer = self.world, rental.offer
+        assert offer is not None and rental.provider is not None and rental.prices is not None
+        key = rental.key(world.signer.address)
+        channel = await self.read_channel(key)
+        if isinstance(channel, Unknown):
+            return Failed("ChainUnknown", channel.reason)
+        if channel is None or not channel.exists:
+            if not rental.deposit:
+                funds = await world.chain.funds(world.signer.address, deadline_ns=self._chain_deadline())
+                if isinstance(funds, Unknown):
+                    return Failed("ChainUnknown", funds.reason)
+                rental.deposit = self.policies.funding.deposit(self.purse(rental, funds.token, left=None))
+                if rental.deposit > funds.token:
+                    return Failed("WalletTooSmall", f"{funds.token} base units; {rental.deposit} are needed")
+                await self.keep(rental)
+            command = CreateChannel(
+                rental.provider, rental.pod_id, self.settings.unlock_time_s, rental.deposit
+            )
+            paid = await self.pay(rental, command, rental.deposit)
+            if isinstance(paid, Failed):
+                return paid
+            channel = await self.read_channel(key)
+            if isinstance(channel, Unknown) or channel is None:
+                return Failed("ChannelUnknown", "the channel was paid for and cannot be read yet")
+        rental.life = channel.life
+        rental.put_in = channel.invested_by_publisher
+        rental.stage = Stage.FUNDED
+        rental.cause = world.trace.emit(
+            Event(Happened.CHANNEL_FUNDED, rental.namespace, rental.provider.hex(), amount=rental.put_in),
+            rental.cause,
+        )
+        await self.keep(rental)
+        return rental
+
+    async def pay(self, rental: Rental, command: CreateChannel | Deposit, amount: int) -> Failed | None:
+        """Approve exactly `amount` and carry out `command`; a silent chain is asked again, never paid twice."""
+        payment = self.world.chain.terms.payment
+        for step in (Approve(payment, amount), command):
+            outcome = await self.sender.execute(step, pod=rental.namespace, cause=rental.cause)
+            match outcome:
+                case TxReverted():
+                    return Failed(outcome.error, f"{type(step).__name__} was refused")
+                case TxConfirmed():
+                    pass
+                case _:
+                    return Failed("TransactionUnknown", outcome.reason)
+        return None
+
+    # ------------------------------------------------------------ step 5
+
+    async def _send(self, rental: Rental) -> Rental | Failed:
+        """Step 5: images and secrets are uploaded encrypted, the bundle is sealed and sent."""
+        world, offer = self.world, rental.offer
+        assert offer is not None and rental.peer is not None and rental.provider is not None
+        bundle = await self.bundle(rental)
+        if isinstance(bundle, Failed):
+            return bundle
+        body = wire.pb.ProvisionPodRequest(
+            payment=payment_channel(
+                self._payment_domain, world.signer.address, rental.provider, rental.pod_id
+            ),
+            sealed=self.seal(rental, bundle),
+            offer=offer.to_wire(),
+            offerSignature=rental.offer_signature,
+        )
+        rental.seq += 1
+        await self.keep(rental)
+        try:
+            answer = await self.caller.call(
+                rental.peer,
+                wire.PROVISION_POD,
+                body,
+                wire.pb.ProvisionPodResponse,
+                provider=rental.provider,
+                pod_id=rental.pod_id,
+                life=rental.life,
+                seq=rental.seq,
+            )
+        except Refusal as refusal:
+            return Failed(refusal.rule, refusal.detail)
+        except PeerFault as fault:
+            return Failed(fault.rule, fault.detail)
+        if isinstance(answer, NoAnswer) and not answer.sent:
+            return Failed("NoAnswer", answer.reason)
+        # An answer that was lost is no refusal: the status says what became of it.
+        if not isinstance(answer, NoAnswer):
+            rental.namespace = answer.namespace
+        rental.stage = Stage.SENT
+        rental.cause = world.trace.emit(
+            Event(Happened.BUNDLE_SENT, rental.namespace, rental.provider.hex(), amount=len(body.sealed)),
+            rental.cause,
+        )
+        await self.keep(rental)
+        return rental
+
+    async def bundle(self, rental: Rental) -> wire.pb.Bundle | Failed:
+        """Upload what the content store lacks (keyed by digest: nothing is sent twice) and list the keys."""
+        world = self.world
+        deadline_ns = world.clock.now_ns() + self.settings.upload_timeout_ns
+        bundle = wire.pb.Bundle(pod=manifest.to_wire(rental.pod))
+        uploaded = 0
+        for container in rental.pod.containers:
+            digest = await world.images.digest(container.image.url, deadline_ns=deadline_ns)
+            if isinstance(digest, NoAnswer):
+                return Failed("ImageUnknown", digest.reason)
+            kept = await world.store.get(UPLOADS, digest)
+            if kept is None:
+                image = await world.images.publish(container.image.url, deadline_ns=deadline_ns)
+                if isinstance(image, NoAnswer):
+                    return Failed("UploadFailed", image.reason)
+                kept = image.to_record()
+                await world.store.commit([Put(UPLOADS, digest, kept)])
+                uploaded += image.packed_bytes
+            entry = bundle.images.add()
+            entry.container = container.name
+            entry.key.data = bytes.fromhex(kept["key"])
+            entry.manifest = bytes.fromhex(kept["manifest"])
+            entry.config = bytes.fromhex(kept["config"])
+            entry.digest = digest
+            entry.packedBytes = kept["packed_bytes"]
+            sent = next(c for c in bundle.pod.containers if c.name == container.name)
+            sent.image.Clear()
+            sent.image.cid = cid_bytes(kept["cid"])
+        for volume in bundle.pod.volumes:
+            if volume.WhichOneof("configuration") == "secret" and not volume.secret.cid:
+                key = world.entropy.draw(32)
+                blob = seal_secret(key, world.entropy.draw(12), volume.secret.contents)
+                cid = await world.content.put(blob, deadline_ns=deadline_ns)
+                if isinstance(cid, NoAnswer):
+                    return Failed("UploadFailed", cid.reason)
+                volume.secret.Clear()
+                volume.secret.cid = cid_bytes(cid)
+                secret = bundle.secrets.add()
+                secret.volume = volume.name
+                secret.key.data = key
+        rental.cause = world.trace.emit(
+            Event(Happened.IMAGES_UPLOADED, rental.namespace, amount=uploaded), rental.cause
+        )
+        return bundle
+
+    def seal(self, rental: Rental, bundle: wire.pb.Bundle) -> bytes:
+        """The bundle, for the eyes of the attested provider and for this channel's life alone."""
+        assert rental.offer is not None
+        info = bundle_info(
+            self._payment_domain,
+            rental.offer.keys_hash,
+            self.world.signer.address,
+            rental.pod_id,
+            rental.life,
+        )
+        return self._sealer.seal(rental.hpke_key, info, wire.dump(bundle))
+
+    # ------------------------------------------------------------ steps 6 and 7
+
+    async def _await_confirmation(self, rental: Rental) -> Rental | Failed:
+        """Step 7: ask until the provider says that the pod runs (its step 6 is done), or why not."""
+        assert rental.provider is not None
+        until_ns = self.world.clock.now_ns() + self.settings.confirm_timeout_ns
+        while self.world.clock.now_ns() < until_ns:
+            try:
+                status = await self.status(rental)
+            except Refusal as refusal:
+                return Failed(refusal.rule, refusal.detail)
+            except PeerFault as fault:
+                return Failed(fault.rule, fault.detail)
+            if not isinstance(status, NoAnswer):
+                states = wire.pb.PodStatusResponse
+                if status.state in (states.RUNNING, states.LOW):
+                    rental.namespace = status.namespace
+                    rental.stage = Stage.RUNNING
+                    rental.cause = self.world.trace.emit(
+                        Event(Happened.POD_CONFIRMED, rental.namespace, rental.provider.hex()), rental.cause
+                    )
+                    await self.keep(rental)
+                    return rental
+                if status.state in (states.FAILED, states.REMOVED):
+                    return Failed(status.reason.rule or "Refused", status.reason.detail)
+            await pause(self.world, self.settings.poll_ns)
+        return Failed("NotConfirmed", f"not running after {self.settings.confirm_timeout_ns // NS_PER_S} s")
+
+    async def status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer:
+        """Ask the provider how the pod is.
+
+        Raises:
+            Refusal: the provider knows no such pod.
+            PeerFault: the answer is none.
+        """
+        assert rental.peer is not None and rental.provider is not None
+        return await self.caller.call(
+            rental.peer,
+            wire.POD_STATUS,
+            wire.pb.PodStatusRequest(),
+            wire.pb.PodStatusResponse,
+            provider=rental.provider,
+            pod_id=rental.pod_id,
+            life=rental.life,
+            seq=rental.seq,
+        )
+
+    # ------------------------------------------------------------ taking money back
+
+    async def _leave(self, rental: Rental) -> None:
+        """Turn away from a provider: what was paid in comes back in the background, and another is chosen."""
+        if rental.provider is not None and (rental.deposit or rental.put_in):
+            self.world.tasks.start(
+                "reclaim", self.reclaim(rental.key(self.world.signer.address), rental.namespace)
+            )
+        rental.stage = Stage.CHOOSING
+        rental.provider = rental.peer = rental.offer = rental.prices = None
+        rental.life = rental.put_in = rental.deposit = 0
+        await self.keep(rental)
+
+    async def reclaim(self, key: ChannelKey, namespace: str) -> None:
+        """Get the rest of a channel back: unlock, wait, close; done when the channel is gone."""
+        while True:
+            channel = await self.read_channel(key)
+            if channel is None:
+                return
+            if isinstance(channel, Unknown):
+                await pause(self.world, self.settings.poll_ns)
+                continue
+            now_s = self.world.clock.now_ns() // NS_PER_S
+            if channel.exists and channel.unlocked_at_s == 0:
+                await self.sender.execute(Unlock(key.provider, key.pod_id), pod=namespace)
+            elif channel.unlocked_at_s <= now_s:
+                left = channel.available
+                outcome = await self.sender.execute(CloseChannel(key.provider, key.pod_id), pod=namespace)
+                if isinstance(outcome, TxConfirmed):
+                    self.world.trace.emit(
+                        Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=left)
+                    )
+                    return
+            else:
+                # The provider's final claim ends the timer early: look now and then.
+                wait_ns = min(channel.unlocked_at_s * NS_PER_S - self.world.clock.now_ns(), 60 * NS_PER_S)
+                await pause(self.world, max(NS_PER_S, wait_ns))
+                continue
+            await pause(self.world, self.settings.poll_ns)
+
+    # ------------------------------------------------------------ small things
+
+    def purse(self, rental: Rental, wallet: int, *, left: int | None) -> Purse:
+        """What the funding policy sees."""
+        offer, prices = rental.offer, rental.prices
+        assert offer is not None and prices is not None
+        replica, volumes = manifest.pod_resources(rental.pod), manifest.volume_resources(rental.pod)
+        return Purse(
+            cost_of=lambda ns: agreement.running_cost(replica, volumes, prices, replicas=1, for_ns=ns),
+            min_deposit=offer.min_deposit,
+            wallet=wallet,
+            left=left,
+            put_in=rental.put_in,
+        )
+
+    async def read_channel(self, key: ChannelKey) -> Channel | Unknown | None:
+        """The channel at a block that counts; a silent chain is asked a few times."""
+        seen = await self.world.chain.channels([key], deadline_ns=self._chain_deadline())
+        return seen if isinstance(seen, Unknown) else seen.channels[key]
+
+    async def keep(self, rental: Rental) -> None:
+        """Write the rental down."""
+        await self.world.store.commit([Put(TABLE, rental.pod_id.hex(), rental.to_record())])
+
+    def _chain_deadline(self) -> int:
+        return self.world.clock.now_ns() + self.settings.chain_timeout_ns
+
+    def _passed_over(self, rental: Rental, provider: Address, failed: Failed) -> None:
+        self.world.trace.emit(
+            Event(
+                Happened.CANDIDATE_PASSED_OVER,
+                rental.namespace,
+                provider.hex(),
+                failed.rule,
+                detail=failed.detail,
+            ),
+            rental.cause,
+        )

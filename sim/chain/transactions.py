@@ -1,0 +1,145 @@
+"""Transactions of the simulated chains: their bytes, their hashes, their receipts.
+
+The bytes stand for a signed transaction: they hold all of it, so that a party can journal them, crash, and
+send them again. Hashes are SHA-256 of the bytes: they identify, nobody has to find them on a real chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from protocol import payment, registry
+from protocol.errors import BadInput, TrustedPodsError
+from protocol.payment import Claim, Function
+from protocol.ports import Approve
+from protocol.units import Address, PodId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from protocol.payment import PaymentEvent
+    from protocol.ports import Block
+    from protocol.registry import RegistryEvent
+
+AnyCommand = payment.Command | registry.Command | Approve
+"""Whatever a party can send: to the Payment contract, to the Registry, to the token."""
+
+_ALL: Final[list[tuple[type[AnyCommand], Function]]] = [
+    *payment.FUNCTIONS.items(),
+    *registry.FUNCTIONS.items(),
+    (Approve, Function("approve", (("spender", "spender", "address"), ("amount", "amount", "uint256")))),
+]
+FUNCTIONS: Final[Mapping[type[AnyCommand], Function]] = dict(_ALL)
+"""Each command's function."""
+_BY_NAME: Final = {function.name: (kind, function) for kind, function in FUNCTIONS.items()}
+
+
+class TxRejected(TrustedPodsError):
+    """The node does not take the transaction; it is not pending and costs nothing.
+
+    Args:
+        reason: `NonceTooLow`, `Underpriced` or `InsufficientGasFunds`.
+        detail: the value and what is allowed.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """A signed transaction.
+
+    Attributes:
+        chain_id: EIP-155 id; a ledger takes only its own.
+        sender: who signed it.
+        nonce: the sender's, from 0.
+        gas_price_wei: what a unit of gas is paid with [base units of the gas token].
+        command: what is asked.
+    """
+
+    chain_id: int
+    sender: Address
+    nonce: int
+    gas_price_wei: int
+    command: AnyCommand
+
+    def to_bytes(self) -> bytes:
+        """All of it; equal transactions have equal bytes."""
+        function = FUNCTIONS[type(self.command)]
+        values = [_plain(getattr(self.command, name)) for name, _, _ in function.arguments]
+        body = [self.chain_id, self.sender.hex(), self.nonce, self.gas_price_wei, function.name, values]
+        return json.dumps(body, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Tx:
+        """The transaction that `to_bytes` wrote.
+
+        Raises:
+            BadInput: the bytes are not of a transaction.
+        """
+        try:
+            chain_id, sender, nonce, gas_price_wei, name, values = json.loads(raw)
+            kind, function = _BY_NAME[name]
+            read = [_read(abi, value) for (_, _, abi), value in zip(function.arguments, values, strict=True)]
+            return cls(chain_id, Address(bytes.fromhex(sender)), nonce, gas_price_wei, kind(*read))
+        except (ValueError, KeyError, TypeError) as exc:
+            raise BadInput(f"not a transaction: {raw[:60]!r}") from exc
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes that name it."""
+        return hashlib.sha256(b"trusted-pods/model-tx/" + self.to_bytes()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a transaction that was mined.
+
+    Attributes:
+        hash: the transaction's.
+        block: where.
+        error: the Solidity error's name; None when it succeeded.
+        events: what the contracts emitted, in order; none when it was refused.
+        gas_used: units of gas.
+        fee_wei: what the sender paid [base units of the gas token].
+    """
+
+    hash: bytes
+    block: Block
+    error: str | None
+    events: tuple[PaymentEvent | RegistryEvent, ...]
+    gas_used: int
+    fee_wei: int
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bytes():
+            return value.hex()
+        case Claim():
+            return [value.publisher.hex(), value.pod_id.hex(), value.life, value.total]
+        case tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return value
+
+
+def _read(abi: str, value: Any) -> Any:
+    match abi:
+        case "address" | "bytes32":
+            return bytes.fromhex(value)
+        case "uint256[5]":
+            return tuple(value)
+        case "(address,bytes32,uint256,uint256)[]":
+            return tuple(
+                Claim(Address(bytes.fromhex(p)), PodId(bytes.fromhex(pod)), life, total)
+                for p, pod, life, total in value
+            )
+        case _:
+            return value

@@ -1,0 +1,311 @@
+"""`Cluster` on the data plane: one provider's nodes, volumes, hosts and meters.
+
+Every call first advances the provider's data plane to now, so that control and data never see each other
+early or late. What a pod's callers do belongs to the pod (`Callers`), wherever it runs and whether or
+not it runs: a pod that nobody hosts lives in a plane without nodes, where every request fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from protocol import manifest, ports
+from protocol.units import NS_PER_MS, Resource
+
+if TYPE_CHECKING:
+    from protocol.ports import LogPage, Usage, Workload
+    from sim.kernel.plane import DataPlane
+    from sim.kernel.specs import NodeSpec, PodCounters, PodSpec
+    from sim.tasks import Process
+
+API_NS: Final = 50 * 1_000_000
+"""What one write to the cluster's API takes [ns]; a kube-apiserver answers within 1 s at the 99th percentile
+(Kubernetes scalability SLOs) and in tens of milliseconds in small clusters."""
+
+
+@dataclass(slots=True)
+class Caller:
+    """The callers of one pod, and where they are served now.
+
+    Attributes:
+        name: the pod's, in the scenario.
+        spec: what the plane is told of the pod; changes with an update.
+        plane: where its requests arrive.
+        handle: its number there.
+        arrivals, served, failed: of earlier planes.
+        nowhere_arrivals, nowhere_failed: those of them that found it not deployed.
+    """
+
+    name: str
+    spec: PodSpec
+    plane: DataPlane
+    handle: int
+    arrivals: int = 0
+    served: int = 0
+    failed: int = 0
+    nowhere_arrivals: int = 0
+    nowhere_failed: int = 0
+
+    def count(self, now_ns: int) -> PodCounters:
+        """What happened since the traffic came to this plane; the plane is advanced."""
+        return self.plane.counters(self.handle, now_ns)
+
+    def move(self, plane: DataPlane, spec: PodSpec, now_ns: int) -> None:
+        """Take the traffic to another plane; it goes on where it was, byte for byte."""
+        past = self.count(now_ns)
+        self.arrivals += past.arrivals
+        self.served += past.served
+        failed = sum(past.failed.values())
+        self.failed += failed
+        if not self.plane.has_nodes:
+            self.nowhere_arrivals += past.arrivals
+            self.nowhere_failed += failed
+        source = self.plane.remove(self.handle, now_ns)
+        self.plane, self.spec = plane, spec
+        self.handle = plane.host(spec, source, now_ns)
+
+
+@dataclass(slots=True)
+class Tenant:
+    """One namespace.
+
+    Attributes:
+        name: of the namespace.
+        workload: what it runs.
+        caller: who calls it.
+        readings: its meters, one a version.
+        reserve: what one replica reserves.
+        state: as `states` says.
+        bound_from_ms: since when this version's volumes have been bound; None once they are not.
+        base: replica-milliseconds and bytes that belong to earlier versions or earlier hosts.
+        log: lines of its log, each with its instant.
+    """
+
+    name: str
+    workload: Workload
+    caller: Caller
+    readings: list[ports.Reading]
+    reserve: Mapping[Resource, int]
+    state: ports.PodState = ports.PodState.CONFIGURED
+    bound_from_ms: int | None = None
+    base: tuple[int, int, int] = (0, 0, 0)
+    log: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+class Machines:
+    """What outlives the provider's process: the plane, the tenants, the hosts they hold.
+
+    Args:
+        name: the provider's.
+        plane: its data plane.
+        nodes: its machines.
+        nowhere: the plane of pods that nobody hosts.
+        storage_bytes: disk for volumes, over all nodes.
+        caller_of: the callers of a workload's pod, and what the plane is to be told of it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        plane: DataPlane,
+        nodes: Sequence[NodeSpec],
+        nowhere: DataPlane,
+        *,
+        storage_bytes: int,
+        caller_of: Callable[[Workload], tuple[Caller, PodSpec]],
+    ) -> None:
+        self.name = name
+        self.plane = plane
+        self.nodes = nodes
+        self.nowhere = nowhere
+        self.storage_bytes = storage_bytes
+        self.caller_of = caller_of
+        self.tenants: dict[str, Tenant] = {}
+        self.past = {"arrivals": 0, "served": 0, "failed": 0, "cold": 0}  # of tenants that were removed
+        self.on_configured: Callable[[Tenant, int], None] = lambda tenant, now_ns: None
+        self.on_removed: Callable[[Tenant, int], None] = lambda tenant, now_ns: None
+        self.on_read: Callable[[int], None] = lambda now_ns: None
+
+    def read_all(self, now_ns: int) -> None:
+        """Advance the plane and bring all readings up to now."""
+        self.plane.advance(now_ns)
+        for tenant in self.tenants.values():
+            self.read(tenant, now_ns)
+        self.on_read(now_ns)
+
+    def read(self, tenant: Tenant, now_ns: int) -> None:
+        """Bring the tenant's newest reading up to now; the plane must have been advanced."""
+        if tenant.state is ports.PodState.REMOVED:
+            return
+        caller, reading = tenant.caller, tenant.readings[-1]
+        replica_ms, egress, ingress = tenant.base
+        reading.replica_ms = caller.plane.replica_ms(caller.handle, now_ns) - replica_ms
+        if tenant.bound_from_ms is not None:
+            reading.bound_ms = now_ns // NS_PER_MS - tenant.bound_from_ms
+        if caller.spec.request_bytes or caller.spec.response_bytes:
+            counters = caller.plane.counters(caller.handle, now_ns)
+            reading.egress_bytes = counters.bytes_out - egress
+            reading.ingress_bytes = counters.bytes_in - ingress
+
+
+class SimCluster:
+    """See `ports.Cluster`.
+
+    Args:
+        machines: the provider's.
+        process: the provider's process.
+    """
+
+    def __init__(self, machines: Machines, process: Process) -> None:
+        self._machines = machines
+        self._process = process
+        self._tenants = machines.tenants
+
+    async def capacity(self, *, deadline_ns: int) -> Mapping[Resource, int] | ports.Unknown:
+        """See `ports.Cluster.capacity`. Promised is what every pod's least replicas (at least one) reserve."""
+        self._process.check()
+        machines = self._machines
+        total = {
+            Resource.CPU: sum(n.cpu_millis for n in machines.nodes),
+            Resource.MEMORY: sum(n.memory_bytes for n in machines.nodes),
+            Resource.GPU: sum(n.gpus for n in machines.nodes),
+            Resource.STORAGE: machines.storage_bytes,
+        }
+        for tenant in self._tenants.values():
+            if tenant.state is ports.PodState.REMOVED:
+                continue
+            least = max(1, tenant.workload.pod.least_replicas)
+            for resource, amount in tenant.reserve.items():
+                total[resource] = total.get(resource, 0) - least * amount
+            for resource, amount in manifest.volume_resources(tenant.workload.pod).items():
+                total[resource] -= amount
+        return total
+
+    async def configure(
+        self, workload: Workload, *, deadline_ns: int
+    ) -> tuple[ports.Endpoint, ...] | ports.ClusterRefused | ports.Unknown:
+        """See `ports.Cluster.configure`."""
+        await self._process.sleep_until(self._process.env.now + API_NS)
+        now_ns = self._process.env.now
+        machines = self._machines
+        tenant = self._tenants.get(workload.namespace)
+        taken = {
+            host: t.name
+            for t in self._tenants.values()
+            if t.state is not ports.PodState.REMOVED and t.name != workload.namespace
+            for host in t.workload.pod.hosts
+        }
+        for host in workload.pod.hosts:
+            if host in taken:
+                return ports.ClusterRefused("HostTaken", f"{host} belongs to another pod")
+        caller, spec = machines.caller_of(workload)
+        machines.read_all(now_ns)
+        if tenant is None or tenant.state is ports.PodState.REMOVED:
+            caller.move(machines.plane, spec, now_ns)
+            machines.plane.deploy(caller.handle, now_ns)
+            tenant = Tenant(
+                workload.namespace,
+                workload,
+                caller,
+                [ports.Reading(workload.version, 0, 0, 0, 0)],
+                manifest.pod_resources(workload.pod),
+                bound_from_ms=now_ns // NS_PER_MS,
+            )
+            self._tenants[workload.namespace] = tenant
+            tenant.log.append((now_ns, "stdout", f"version {workload.version} configured"))
+        elif workload.version > tenant.workload.version:
+            old = tenant.readings[-1]
+            base = tenant.base
+            tenant.base = (
+                base[0] + old.replica_ms,
+                base[1] + old.egress_bytes,
+                base[2] + old.ingress_bytes,
+            )
+            machines.plane.update(caller.handle, spec, now_ns)
+            caller.spec = spec
+            tenant.workload, tenant.reserve = workload, manifest.pod_resources(workload.pod)
+            tenant.readings.append(ports.Reading(workload.version, 0, 0, 0, 0))
+            tenant.bound_from_ms = now_ns // NS_PER_MS
+            tenant.log.append((now_ns, "stdout", f"version {workload.version} configured"))
+        machines.on_configured(tenant, now_ns)
+        return tuple(
+            ports.Endpoint(f"/dns4/{workload.namespace}.{machines.name}/tcp/443/https", c.name, p.container_port)
+            for c in workload.pod.containers
+            for p in c.ports
+            if p.http_host is not None or p.tcp_port is not None
+        )
+
+    async def suspend(self, namespace: str, *, deadline_ns: int) -> ports.Unknown | None:
+        """See `ports.Cluster.suspend`."""
+        await self._process.sleep_until(self._process.env.now + API_NS)
+        tenant, now_ns = self._tenants.get(namespace), self._process.env.now
+        if tenant is not None and tenant.state is ports.PodState.CONFIGURED:
+            self._machines.plane.suspend(tenant.caller.handle, now_ns)
+            tenant.state = ports.PodState.SUSPENDED
+            tenant.log.append((now_ns, "stdout", "suspended"))
+        return None
+
+    async def resume(self, namespace: str, *, deadline_ns: int) -> ports.Unknown | None:
+        """See `ports.Cluster.resume`."""
+        await self._process.sleep_until(self._process.env.now + API_NS)
+        tenant, now_ns = self._tenants.get(namespace), self._process.env.now
+        if tenant is not None and tenant.state is ports.PodState.SUSPENDED:
+            self._machines.plane.resume(tenant.caller.handle, now_ns)
+            tenant.state = ports.PodState.CONFIGURED
+            tenant.log.append((now_ns, "stdout", "resumed"))
+        return None
+
+    async def remove(self, namespace: str, *, deadline_ns: int) -> ports.Unknown | None:
+        """See `ports.Cluster.remove`."""
+        await self._process.sleep_until(self._process.env.now + API_NS)
+        tenant, now_ns = self._tenants.get(namespace), self._process.env.now
+        if tenant is not None and tenant.state is not ports.PodState.REMOVED:
+            machines = self._machines
+            machines.plane.suspend(tenant.caller.handle, now_ns)
+            machines.read_all(now_ns)
+            machines.on_removed(tenant, now_ns)
+            done = tenant.caller.count(now_ns)
+            machines.past["arrivals"] += done.arrivals
+            machines.past["served"] += done.served
+            machines.past["failed"] += sum(done.failed.values())
+            machines.past["cold"] += done.cold
+            tenant.state, tenant.bound_from_ms = ports.PodState.REMOVED, None
+            tenant.caller.move(machines.nowhere, tenant.caller.spec, now_ns)
+        return None
+
+    async def forget(self, namespace: str) -> None:
+        """See `ports.Cluster.forget`."""
+        self._process.check()
+        tenant = self._tenants.get(namespace)
+        if tenant is not None and tenant.state is ports.PodState.REMOVED:
+            del self._tenants[namespace]
+
+    async def usage(self, *, deadline_ns: int) -> Usage | ports.Unknown:
+        """See `ports.Cluster.usage`."""
+        self._process.check()
+        now_ns, machines = self._process.env.now, self._machines
+        machines.read_all(now_ns)
+        return ports.Usage(now_ns, {name: t.readings for name, t in self._tenants.items()})
+
+    async def states(self, *, deadline_ns: int) -> Mapping[str, ports.PodState] | ports.Unknown:
+        """See `ports.Cluster.states`."""
+        self._process.check()
+        return {name: t.state for name, t in self._tenants.items() if t.state is not ports.PodState.REMOVED}
+
+    async def logs(
+        self, namespace: str, container: str, cursor: str, *, limit: int, deadline_ns: int
+    ) -> LogPage | ports.Unknown:
+        """See `ports.Cluster.logs`: what the cluster did with the pod, and how many requests it has served."""
+        self._process.check()
+        tenant = self._tenants.get(namespace)
+        if tenant is None:
+            return ports.Unknown("no such namespace")
+        first = int(cursor or "0")
+        lines = tuple(tenant.log[first : first + limit])
+        return ports.LogPage(lines, str(first + len(lines)))
+
+
+if TYPE_CHECKING:
+    _is_a_cluster: type[ports.Cluster] = SimCluster

@@ -1,0 +1,220 @@
+"""Providers and publishers as the world knows them: what outlives a crash, and the process of the moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from protocol.guard import Guard, Wanted, Wish
+from protocol.ports import World as Ports
+from protocol.provider import ProviderClient
+from protocol.publisher import PublisherClient
+from protocol.renting import Rental
+from protocol.units import PeerId, PodId
+from sim.chain.port import Endpoint, SimChain
+from sim.cluster import SimCluster
+from sim.content import SimContent, SimImages
+from sim.keys import Noise, SimAttestor, SimEntropy, SimSigner, SimVerifier
+from sim.network import SimNetwork
+from sim.recorder import PartyTrace
+from sim.store import Disk, MemoryStore
+from sim.tasks import Process, call_at
+
+if TYPE_CHECKING:
+    from protocol.hosting import ProviderPolicies, ProviderSettings
+    from protocol.manifest import Pod
+    from protocol.renting import PublisherPolicies, PublisherSettings
+    from protocol.units import Address
+    from sim.cluster import Machines
+    from sim.scenario.model import ProviderMember, PublisherMember
+    from sim.world import World
+
+
+class Party:
+    """What every party has.
+
+    Args:
+        world: where it lives.
+        name: its name in the scenario.
+        key, address: its EVM key.
+    """
+
+    is_provider = False
+
+    def __init__(self, world: World, name: str, key: bytes, address: Address) -> None:
+        self.world = world
+        self.name = name
+        self.key = key
+        self.address = address
+        self.disk = Disk()
+        self.noise = Noise(b"".join(w.to_bytes(4, "big") for w in world.key("entropy", name)))
+        self.endpoint = Endpoint()
+        self.process: Process | None = None
+        self._network_draws = world.stream("network", name)
+        self._content_draws = world.stream("content", name)
+        self.chance = world.stream("policies", name).next
+
+    def boot(self) -> Ports:
+        """A new process, and its ports."""
+        world = self.world
+        process = self.process = Process(world.env, self.name)
+        content = SimContent(
+            world.contents,
+            process,
+            bytes_per_s=world.web.links.bytes_per_s,
+            latency=world.web.links.far,
+            stream=self._content_draws,
+        )
+        return Ports(
+            clock=process,
+            tasks=process,
+            trace=PartyTrace(world.recorder, process, self.name, is_provider=self.is_provider),
+            chain=SimChain(world.blocks, world.terms, process, self.address, self.endpoint),
+            network=SimNetwork(world.web, process, PeerId(self.name), self._network_draws),
+            content=content,
+            images=SimImages(world.images, content, world.contents, process),
+            store=MemoryStore(process, self.disk),
+            signer=SimSigner(self.key, self.address, world.scheme, process),
+            entropy=SimEntropy(self.noise, process),
+        )
+
+    def crash(self) -> None:
+        """The process ends between two instants."""
+        if self.process is not None:
+            self.process.kill()
+        self.world.web.places[PeerId(self.name)].handlers.clear()
+
+
+class ProviderParty(Party):
+    """A provider."""
+
+    is_provider = True
+
+    def __init__(
+        self,
+        world: World,
+        member: ProviderMember,
+        key: bytes,
+        address: Address,
+        machines: Machines,
+        settings: ProviderSettings,
+        policies: ProviderPolicies,
+    ) -> None:
+        super().__init__(world, member.name, key, address)
+        self.member = member
+        self.machines = machines
+        self.settings = settings
+        self.policies = policies
+        self.client: ProviderClient | None = None
+        self.down_ns = 0
+        self.closed_owed = 0
+        self.unpaid = 0
+        self.cpu_millis_ms = 0
+        self._down_since_ns: int | None = None
+
+    def start(self) -> None:
+        """Run the client, from what the disk holds."""
+        ports = self.boot()
+        assert self.process is not None
+        if self._down_since_ns is not None:
+            self.down_ns += int(self.world.env.now) - self._down_since_ns
+            self._down_since_ns = None
+        self.client = ProviderClient(
+            ports,
+            SimCluster(self.machines, self.process),
+            SimAttestor(self.settings.assurance),
+            self.settings,
+            self.policies,
+            scheme=self.world.scheme,
+            sealer=self.world.sealer,
+            sealing_key=self.key,
+            chance=self.chance,
+        )
+        self.process.start("provider", self.client.run())
+
+    def crash(self) -> None:
+        """See `Party.crash`."""
+        super().crash()
+        if self._down_since_ns is None:
+            self._down_since_ns = int(self.world.env.now)
+
+    def down_until(self, now_ns: int) -> int:
+        """How long it has been down in all [ns]."""
+        return self.down_ns + (now_ns - self._down_since_ns if self._down_since_ns is not None else 0)
+
+
+class PublisherParty(Party):
+    """A publisher, and the person behind it: when it comes, what it wishes, when it leaves."""
+
+    def __init__(
+        self,
+        world: World,
+        member: PublisherMember,
+        key: bytes,
+        address: Address,
+        pod: Pod,
+        settings: PublisherSettings,
+        policies: PublisherPolicies,
+    ) -> None:
+        super().__init__(world, member.name, key, address)
+        self.member = member
+        self.pod = pod
+        self.settings = settings
+        self.policies = policies
+        self.client: PublisherClient | None = None
+        self.rental: Rental | None = None
+        self._wishes: Any = None
+        self._unheard: list[Wanted] = []
+
+    def start(self) -> None:
+        """Run the client, from what the disk holds."""
+        ports = self.boot()
+        assert self.process is not None
+        self.client = PublisherClient(
+            ports,
+            SimVerifier(),
+            self.settings,
+            self.policies,
+            scheme=self.world.scheme,
+            sealer=self.world.sealer,
+            chance=self.chance,
+        )
+        self._wishes = self.process.mailbox()
+        for wanted in self._unheard:
+            self._wishes.put(wanted)
+        self._unheard.clear()
+        self.process.start("publisher", self._live(ports, self.client))
+
+    async def _live(self, ports: Ports, client: PublisherClient) -> None:
+        rentals = await client.resume() if self.disk.tables else []
+        if rentals:
+            self.rental = rentals[0]
+        else:
+            self.rental = Rental(PodId(ports.entropy.draw(32)), self.pod)
+            await client.keep(self.rental)
+        await Guard(client, self._wishes).run(self.rental)
+
+    def wish(self, wanted: Wanted) -> None:
+        """The person wants something; when the client is down, it is told when it comes back."""
+        if self.process is None or not self.process.alive:
+            self._unheard.append(wanted)
+        else:
+            self._wishes.put(wanted)
+
+    def schedule(self, arrive_ns: int, leave_ns: int | None) -> None:
+        """The person's plans.
+
+        Args:
+            arrive_ns: when it comes [Unix ns].
+            leave_ns: when it leaves [Unix ns]; None: never.
+        """
+        env, group = self.world.env, self.member.group
+        call_at(env, arrive_ns, self.start)
+        for action in group.actions:
+            pod = action.manifest
+            if pod is not None:
+                pod = self.world.with_image(pod, self.world.demands[self.address].reference)
+            wanted = Wanted(Wish(action.what), action.amount_base or 0, pod)
+            call_at(env, arrive_ns + action.at_ns, lambda wanted=wanted: self.wish(wanted))
+        if leave_ns is not None:
+            wish = Wish.UNLOCK if group.leave == "unlock" else Wish.DELETE
+            call_at(env, leave_ns, lambda: self.wish(Wanted(wish)))

@@ -1,0 +1,9 @@
+"""One HTML page about a run: offline, printable, light and dark, every plot with its numbers beneath.
+
+Belongs here: reading a run for drawing (`data`), plots (`plots_*`), the look (`style`) and the page (`page`).
+Does not: metrics and estimates (`sim.metrics`, `sim.statistics`), which the page only shows.
+"""
+
+from sim.report.page import write_report
+
+__all__ = ["write_report"]

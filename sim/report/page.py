@@ -1,0 +1,136 @@
+"""The page: plots, tables, what must be zero and what is not modelled, put together by a template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+
+from sim.records.directory import REPORT
+from sim.report import plots_parties, plots_time
+from sim.report.data import RunData
+from sim.report.style import Plot, look
+from sim.summary import SECTIONS, number_text, unit_text, value_text
+
+if TYPE_CHECKING:
+    from sim.records.reader import RunTables
+
+DRAWN: Final = (
+    plots_time.money,
+    plots_time.replicas,
+    plots_time.requests,
+    plots_parties.latency,
+    plots_parties.pods,
+    plots_time.removals,
+    plots_parties.revenue,
+    plots_parties.cost,
+)
+HEADLINES: Final = (
+    "requests_served",
+    "requests_failed",
+    "cold_share",
+    "latency_p50_ms",
+    "latency_p99_ms",
+    "spend",
+    "cost_per_million",
+    "unpaid",
+    "evictions",
+)
+
+
+def write_report(directory: Path, *, tables: RunTables | None = None) -> Path:
+    """Write `report.html` of a run that has its provenance and summary, and return its path.
+
+    Args:
+        directory: the run's directory.
+        tables: its tables, where they are read already.
+    """
+    run = RunData(directory, tables)
+    template = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    ).get_template("page.html")  # fmt: skip
+    path = directory / REPORT
+    unfinished = path.with_suffix(".partial")
+    unfinished.write_text(template.render(_content(run)), encoding="utf-8")
+    unfinished.replace(path)
+    return path
+
+
+def draw(run: RunData) -> list[Plot]:
+    """Every plot that this run has anything for."""
+    if not run.replications or not len(run.instants):
+        return []
+    with look():
+        return [plot for plot in (make(run) for make in DRAWN) if plot is not None]
+
+
+def _content(run: RunData) -> dict[str, Any]:
+    summary, origin = run.summary, run.provenance
+    metrics = summary["metrics"]
+    return {
+        "name": summary["scenario"],
+        "seed": summary["seed"],
+        "replications": summary["replications"],
+        "length": f"{number_text((origin['end_ns'] - origin['start_ns']) / run.time.ns)} {run.time.word}",
+        "parties": {
+            "providers": number_text(len(run.tables.rows("providers", 0))),
+            "publishers": number_text(len(run.tables.rows("publishers", 0))),
+        },
+        "interrupted": summary["interrupted"],
+        "complete": f"{summary['complete_share']:.1%}",
+        "headlines": [_shown(metrics[name]) for name in HEADLINES],
+        "plots": draw(run),
+        "sections": [
+            (title, [_shown(entry) for entry in metrics.values() if entry["section"] == section])
+            for section, title in SECTIONS.items()
+        ],
+        "laws": _laws(summary["conservation"]),
+        "not_modelled": summary["not_modelled"],
+        "origin": _origin(origin),
+    }
+
+
+def _shown(entry: dict[str, Any]) -> dict[str, str]:
+    value = value_text(entry)
+    return {
+        "label": entry["label"] or entry["about"],
+        "value": value,
+        "mean": value.partition(" ± ")[0],
+        "half": value.partition(" ± ")[2],
+        "unit": unit_text(entry) if any(letter.isdigit() for letter in value) else "",
+        "about": entry["about"],
+        "n": str(entry["n"]),
+    }
+
+
+def _laws(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """One line a law: sums over replications, and the residual that is farthest from zero."""
+    laws: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        law = laws.setdefault(
+            row["law"], {"law": row["law"], "unit": row["unit"], "left": 0, "right": 0, "worst": 0}
+        )
+        law["left"] += row["left"]
+        law["right"] += row["right"]
+        law["worst"] = max(law["worst"], row["residual"], key=abs)
+    return [
+        {key: f"{value:,}" if isinstance(value, int) else value for key, value in law.items()}
+        for law in laws.values()
+    ]
+
+
+def _origin(origin: dict[str, Any]) -> list[tuple[str, str]]:
+    source = origin["source"]
+    changed = " with changes not committed" if source["changed"] else ""
+    machine = origin["machine"]
+    return [
+        ("started", origin["started"]),
+        ("wall time of the simulation", f"{number_text(round(origin['wall_s'], 2))} s"),
+        ("source", f"commit {source['commit']}{changed}" if source["commit"] else "no commit is known"),
+        ("Python", origin["python"]),
+        ("packages", ", ".join(f"{name} {version}" for name, version in origin["packages"].items())),
+        ("machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['system']} {machine['release']}"),
+        ("tables", ", ".join(f"{name} {digest[:12]}" for name, digest in origin["tables"].items())),
+    ]

@@ -1,0 +1,220 @@
+"""The look of every plot: small, printable, the page's own colours in light and dark, the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from sim.summary import number_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INKS: Final = {
+    "ink": "#1b1f25",
+    "soft": "#66707b",
+    "rule": "#d5dbe1",
+    "blue": "#1f5fa9",
+    "orange": "#c4570d",
+    "green": "#1b7d57",
+    "violet": "#7b4bb8",
+    "red": "#b3123d",
+    "sand": "#a8842c",
+}
+"""Colours as matplotlib draws them; on the page each becomes the variable of its name, so dark can differ."""
+SERIES: Final = ("blue", "orange", "green", "violet", "red", "sand")
+DASHES: Final = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)))
+"""A line's dashes tell it apart where colours do not, as on paper."""
+
+WIDTH: Final = 7.2
+LEFT: Final = 0.58
+RIGHT: Final = 0.14
+"""Width of a figure, and the room beside each of its panels [inches]."""
+
+_LOOK: Final[dict[str, Any]] = {
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.labelsize": 8,
+    "axes.prop_cycle": cycler(color=[INKS["ink"]]),
+    "axes.edgecolor": INKS["soft"],
+    "axes.linewidth": 0.7,
+    "axes.labelcolor": INKS["ink"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": INKS["rule"],
+    "grid.linewidth": 0.6,
+    "text.color": INKS["ink"],
+    "xtick.color": INKS["soft"],
+    "ytick.color": INKS["soft"],
+    "xtick.labelcolor": INKS["ink"],
+    "ytick.labelcolor": INKS["ink"],
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.handlelength": 2.2,
+    "legend.borderaxespad": 0,
+    "legend.columnspacing": 1.4,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "path.simplify": True,
+    "path.simplify_threshold": 0.2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A drawn plot and everything that belongs to it on the page.
+
+    Args:
+        key: its anchor.
+        title: what it is of.
+        sentence: what it shows, in this run.
+        svg: the drawing.
+        header, rows: the table beneath, as text.
+        basis: what it is from: n and replications.
+    """
+
+    key: str
+    title: str
+    sentence: str
+    svg: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    basis: str
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw in the report's look, whatever the reader's own matplotlib settings."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        for setting, value in _LOOK.items():
+            mpl.rcParams[setting] = value  # type: ignore[index]
+        yield
+
+
+def figure(
+    columns: int = 1,
+    *,
+    height: float = 2.5,
+    widths: Sequence[float] | None = None,
+    legend_rows: int = 1,
+    bottom: float = 0.42,
+) -> tuple[Figure, list[Axes]]:
+    """A figure as wide as a page's text, its panels side by side.
+
+    Margins are fixed: all panels line up, and laying out by measuring text would take longer than drawing.
+
+    Args:
+        columns: panels.
+        height: of the whole [inches].
+        widths: of the panels, relative to each other; equal when None.
+        legend_rows: rows of text above the panels.
+        bottom: room beneath the panels for ticks and label [inches].
+    """
+    shares = [1.0] * columns if widths is None else list(widths)
+    room = WIDTH - columns * (LEFT + RIGHT)
+    lower, upper = bottom / height, 1 - (0.09 + 0.17 * legend_rows) / height
+    drawn, axes, left = Figure(figsize=(WIDTH, height)), [], LEFT
+    for share in shares:
+        width = room * share / sum(shares)
+        axes.append(drawn.add_axes((left / WIDTH, lower, width / WIDTH, upper - lower)))
+        axes[-1].yaxis.set_label_coords(-(LEFT - 0.1) / width, 0.5)
+        left += width + RIGHT + LEFT
+    return drawn, axes
+
+
+def svg_of(drawn: Figure, key: str) -> str:
+    """The figure as inline SVG: no ids that could clash, no addresses, colours as the page's variables."""
+    with mpl.rc_context({"svg.hashsalt": key}):
+        out = io.StringIO()
+        FigureCanvasSVG(drawn).print_svg(  # type: ignore[no-untyped-call]
+            out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r"<style[^>]*>.*?</style>", "", text, flags=re.S)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
+    text = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        rf'<svg viewBox="\1" role="img" aria-labelledby="t-{key}">',
+        text,
+        count=1,
+    )
+    used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
+    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    text = re.sub(r"\.(\d{3})\d+", r".\1", text)  # a thousandth of a point is plenty
+    for name, colour in INKS.items():
+        text = text.replace(colour, f"var(--{name})")
+    text = re.sub(r"<g>\s*</g>", "", text)
+    return re.sub(r"\n\s*", "\n", text)
+
+
+def legend_above(axes: Axes, columns: int = 6) -> None:
+    """The legend as one line above the panel, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns)
+
+
+def log_axis(axes: Axes, which: str) -> None:
+    """A logarithmic axis whose ticks are plain numbers."""
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axis.set_minor_locator(NullLocator())
+
+
+def plain_axis(axes: Axes, which: str) -> None:
+    """A linear axis whose ticks are plain, short numbers."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+
+
+def short_number(value: float) -> str:
+    """A number for a tick: 1200 as 1.2k, 3e6 as 3M, 0.00001 as 1e-5."""
+    size = abs(value)
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size >= unit:
+            return f"{value / unit:.4g}{letter}"
+    if 0 < size < 1e-3:
+        mantissa, exponent = f"{value:.0e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:.4g}"
+
+
+__all__ = [
+    "DASHES",
+    "INKS",
+    "SERIES",
+    "Plot",
+    "figure",
+    "legend_above",
+    "log_axis",
+    "look",
+    "number_text",
+    "plain_axis",
+    "short_number",
+    "svg_of",
+]

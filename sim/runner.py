@@ -1,0 +1,167 @@
+"""`run`: a scenario file to a run directory, replication by replication, in one process or in several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from protocol.errors import BadInput
+from sim.records.directory import Ending, link_latest, make_directory, write_json, write_provenance
+from sim.results import Results, load
+from sim.scenario import load as load_scenario
+from sim.scenario import loads, resolved
+from sim.simulation import Outcome, simulate
+
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
+
+Progress = Callable[[int, int, int], None]
+"""Told virtual time done and in all, over all replications [ns], and requests so far."""
+
+NOT_MODELLED = (
+    "Packets: a message is one transfer with a latency and a size.",
+    "Contention for processors on a node: a replica has what it reserves.",
+    "Reorganisations of the chain, its gas market and the order of its mempool: blocks are final and gas has one price.",
+    "Retries of clients whose request failed.",
+)
+
+
+class InvariantBroken(Exception):
+    """Something that must always hold did not: a bug of the project. The tables are kept.
+
+    Args:
+        results: the run.
+        violations: what broke, in words.
+    """
+
+    def __init__(self, results: Results, violations: tuple[str, ...]) -> None:
+        shown = "\n  ".join(violations[:10])
+        more = f"\n  and {len(violations) - 10} more" if len(violations) > 10 else ""
+        super().__init__(f"an invariant of the simulation broke (a bug); the tables are in {results.directory}\n  {shown}{more}")
+        self.results = results
+        self.violations = violations
+
+
+def run(
+    path: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    seed: int | None = None,
+    replications: int | None = None,
+    workers: int = 1,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Results:
+    """Run a scenario and write its run directory: tables, summary, report.
+
+    An interrupt (Ctrl-C) ends the run where it is: `summary["interrupted"]` is true, the tables hold what was reached.
+
+    Args:
+        path: a scenario file.
+        overrides: `path=value`, such as `providers.0.count=3`.
+        seed, replications: instead of the scenario's.
+        workers: processes for the replications, 1 or more; they change no byte of the tables.
+        out: the run's directory itself; None: a new one under `runs/<name>/`.
+        progress: told how far it is.
+
+    Raises:
+        BadInput: the scenario or an argument is wrong; nothing was run.
+        InvariantBroken: a bug; the run is there to be looked at.
+    """
+    more = [f"{k}={v}" for k, v in (("seed", seed), ("replications", replications)) if v is not None]
+    scenario = load_scenario(path, [*overrides, *more])
+    if workers < 1:
+        raise BadInput(f"workers: {workers}; allowed are whole numbers of 1 and more")
+    started = datetime.now(UTC)
+    text = resolved(scenario)
+    directory = make_directory(scenario.name, text, started=started, out=None if out is None else Path(out))
+    begun = time.perf_counter()
+    outcomes = _run_all(scenario, text, directory, workers, progress)
+    return _conclude(scenario, directory, started, time.perf_counter() - begun, outcomes)
+
+
+def _run_all(
+    scenario: Scenario, text: str, directory: Path, workers: int, progress: Progress | None
+) -> list[Outcome]:
+    total_ns = scenario.duration_ns * scenario.replications
+    if workers == 1 or scenario.replications == 1:
+        outcomes: list[Outcome] = []
+        requests = 0
+        for number in range(scenario.replications):
+            reached = {"requests": 0}
+
+            def told(done_ns: int, arrived: int, number: int = number) -> None:
+                reached["requests"] = arrived
+                if progress is not None:
+                    progress(number * scenario.duration_ns + done_ns, total_ns, requests + arrived)
+
+            outcomes.append(simulate(scenario, number, directory, told))
+            requests += reached["requests"]
+            if outcomes[-1].interrupted:
+                break
+        return outcomes
+    context = multiprocessing.get_context("spawn")  # a fork would copy threads that the libraries started
+    outcomes = []
+    with ProcessPoolExecutor(min(workers, scenario.replications), mp_context=context) as pool:
+        waiting = [pool.submit(_replicate, text, number, directory) for number in range(scenario.replications)]
+        try:
+            for number, future in enumerate(waiting):
+                outcomes.append(future.result())
+                if progress is not None:
+                    progress((number + 1) * scenario.duration_ns, total_ns, 0)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=True, cancel_futures=True)
+            outcomes.append(Outcome(scenario.start_ns, (), interrupted=True))
+    return outcomes
+
+
+def _replicate(text: str, number: int, directory: Path) -> Outcome:
+    """One replication in a process of its own."""
+    return simulate(loads(text), number, directory)
+
+
+def _conclude(
+    scenario: Scenario, directory: Path, started: datetime, wall_s: float, outcomes: list[Outcome]
+) -> Results:
+    """Provenance, summary and report, and how it ended."""
+    from sim.report import write_report
+    from sim.summary import write_summary
+
+    interrupted = any(outcome.interrupted for outcome in outcomes)
+    write_provenance(
+        directory,
+        Ending(
+            scenario=scenario.name,
+            seed=scenario.seed,
+            replications=scenario.replications,
+            started=started,
+            wall_s=wall_s,
+            start_ns=scenario.start_ns,
+            end_ns=scenario.start_ns + scenario.duration_ns,
+            reached_ns=tuple(outcome.reached_ns for outcome in outcomes),
+            interrupted=interrupted,
+            token=scenario.tokens.payment.symbol,
+            decimals=scenario.tokens.payment.decimals,
+            gas_token=scenario.tokens.gas.symbol,
+            gas_decimals=scenario.tokens.gas.decimals,
+            not_modelled=NOT_MODELLED,
+        ),
+    )
+    summary = write_summary(directory)
+    write_report(directory)
+    link_latest(directory)
+    results = load(directory)
+    violations = tuple(v for outcome in outcomes for v in outcome.violations) + tuple(
+        f"{law['law']}: {law['left']} and {law['right']} {law['unit']}"
+        for law in summary["conservation"]
+        if law["residual"]
+    )
+    if violations:
+        write_json(directory / "violations.json", {"violations": list(violations)})
+        raise InvariantBroken(results, violations)
+    return results

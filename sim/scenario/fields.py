@@ -1,0 +1,225 @@
+"""The field types of the scenario tree: each reads a quantity, holds an exact number, writes it back.
+
+A type here couples a reader and a writer of `quantities` with bounds and a line of text for the
+reference. What a field means is said at the field; what may be written there is said here.
+
+Money needs the scenario's tokens, paths its folder: both come in the validation context, `Context`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from sim.scenario import quantities as q
+
+if TYPE_CHECKING:
+    from pydantic.json_schema import JsonSchemaValue
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What reading a value can depend on beside the value itself.
+
+    Attributes:
+        base: folder that relative paths in the scenario start from.
+        payment: the payment token.
+        gas: the chain's own token.
+    """
+
+    base: Path = Path()
+    payment: q.Denomination = q.Denomination("DAI", 18)
+    gas: q.Denomination = q.Denomination("ETH", 18)
+
+
+DEFAULT_CONTEXT: Final = Context()
+
+
+def context_of(info: Any) -> Context:
+    """The validation or serialisation context; the default one where a model is built by hand."""
+    context = info.context
+    return context if isinstance(context, Context) else DEFAULT_CONTEXT
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Pydantic metadata: how a field's value is read from a person and written for one.
+
+    Attributes:
+        kind: what it is, for the reference: `duration`.
+        allowed: what may be written, for messages and the schema.
+        read: from what the file holds; `ValueError` says what is wrong.
+        write: the inverse.
+        least: smallest value allowed; None: no bound.
+        most: largest value allowed; None: no bound.
+        above: value that must be exceeded; None: no bound.
+    """
+
+    kind: str
+    allowed: str
+    read: Callable[[object, Context], Any]
+    write: Callable[[Any, Context], Any]
+    least: int | Fraction | None = None
+    most: int | Fraction | None = None
+    above: int | Fraction | None = None
+
+    def _validate(self, value: object, info: core_schema.ValidationInfo) -> Any:
+        context = context_of(info)
+        got = self.read(value, context)
+        if self.least is not None and got < self.least:
+            raise ValueError(
+                f"{q.show(value)} is less than {self.write(self.least, context)}, the least allowed"
+            )
+        if self.most is not None and got > self.most:
+            raise ValueError(
+                f"{q.show(value)} is more than {self.write(self.most, context)}, the most allowed"
+            )
+        if self.above is not None and got <= self.above:
+            raise ValueError(
+                f"{q.show(value)} is not allowed: it must be more than {self.write(self.above, context)}"
+            )
+        return got
+
+    def _serialize(self, value: Any, info: core_schema.SerializationInfo) -> Any:
+        return value if value is None else self.write(value, context_of(info))
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(self._serialize, info_arg=True),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": ["string", "number"], "description": self.allowed}
+
+
+def _plain(
+    kind: str, allowed: str, read: Callable[[object], Any], write: Callable[[Any], Any], **bounds: Any
+) -> Quantity:
+    return Quantity(kind, allowed, lambda v, _: read(v), lambda v, _: write(v), **bounds)
+
+
+_DURATION = (q.DURATION, q.read_duration_ns, q.write_duration)
+
+DurationNs = Annotated[int, _plain("duration", *_DURATION, least=0)]
+"""A length of virtual time, 0 or more [ns]."""
+PositiveNs = Annotated[int, _plain("duration", *_DURATION, above=0)]
+"""A length of virtual time above 0 [ns]."""
+InstantNs = Annotated[int, _plain("instant", q.INSTANT, q.read_instant_ns, q.write_instant)]
+"""A point of calendar time [ns since the Unix epoch]."""
+RatePerS = Annotated[Fraction, _plain("rate", q.RATE, q.read_rate_per_s, q.write_rate, least=0)]
+"""Events a second, exact."""
+Share = Annotated[Fraction, _plain("share", q.SHARE, q.read_share, q.write_share)]
+"""A probability or share in [0, 1], exact."""
+CpuMillis = Annotated[int, _plain("cpu", q.CPU, q.read_cpu_millis, q.write_cpu, above=0)]
+"""Millicores, above 0."""
+Bytes = Annotated[int, _plain("bytes", q.MEMORY, q.read_bytes, q.write_bytes, least=0)]
+"""Bytes, 0 or more."""
+PositiveBytes = Annotated[int, _plain("bytes", q.MEMORY, q.read_bytes, q.write_bytes, above=0)]
+"""Bytes, above 0."""
+BytesPerS = Annotated[int, _plain("bandwidth", q.BANDWIDTH, q.read_bytes_per_s, q.write_bytes_per_s, above=0)]
+"""Bytes a second, above 0."""
+GasPriceWei = Annotated[
+    int, _plain("gas price", q.GAS_PRICE, q.read_gas_price_wei, q.write_gas_price, least=0)
+]
+"""Base units of the gas token a unit of gas."""
+
+_NUMBER = ("a number, such as 2 or 0.5", lambda v: q.number(v, "a number, such as 2 or 0.5"), q.write_number)
+Number = Annotated[Fraction, _plain("number", *_NUMBER, least=0)]
+"""A plain number, 0 or more, exact."""
+PositiveNumber = Annotated[Fraction, _plain("number", *_NUMBER, above=0)]
+"""A plain number above 0, exact."""
+
+
+def _named(value: object, token: q.Denomination) -> object:
+    """Defaults are written once for every token."""
+    return value.replace("{token}", token.symbol) if isinstance(value, str) else value
+
+
+def _money(token: Callable[[Context], q.Denomination], name: str) -> Quantity:
+    return Quantity(
+        f"money ({name} token)",
+        f"an amount of the {name} token, such as 5 DAI",
+        lambda v, c: q.read_money(_named(v, token(c)), token(c)),
+        lambda v, c: q.write_money(v, token(c)),
+        least=0,
+    )
+
+
+def _payment(context: Context) -> q.Denomination:
+    return context.payment
+
+
+def _gas(context: Context) -> q.Denomination:
+    return context.gas
+
+
+PaymentMoney = Annotated[int, _money(_payment, "payment")]
+"""Base units of the payment token."""
+GasMoney = Annotated[int, _money(_gas, "gas")]
+"""Base units of the gas token."""
+
+
+def _price(of: str) -> Quantity:
+    return Quantity(
+        f"price per {q.PRICE_UNITS[of][0]}",
+        f"a price in the payment token per {' or '.join(q.PRICE_UNITS[of])}, such as 0.01 DAI/{q.PRICE_UNITS[of][0]}",
+        lambda v, c: q.read_price(_named(v, c.payment), c.payment, of),
+        lambda v, c: q.write_rate_of_money(Fraction(v), c.payment, of),
+        least=0,
+    )
+
+
+CpuPrice = Annotated[int, _price("core-s")]
+"""Base units of the payment token per core-second."""
+BytePrice = Annotated[int, _price("byte-s")]
+"""Base units of the payment token per byte-second."""
+TrafficPrice = Annotated[int, _price("byte")]
+"""Base units of the payment token per byte."""
+GpuPrice = Annotated[int, _price("gpu-s")]
+"""Base units of the payment token per device-second."""
+IpPrice = Annotated[int, _price("ip-s")]
+"""Base units of the payment token per address-second."""
+
+
+def _cost(of: str) -> Quantity:
+    return Quantity(
+        f"cost per {q.PRICE_UNITS[of][0]}",
+        f"a cost in the payment token per {' or '.join(q.PRICE_UNITS[of])}, such as 0.01 DAI/{q.PRICE_UNITS[of][0]}",
+        lambda v, c: q.read_rate_of_money(_named(v, c.payment), c.payment, of),
+        lambda v, c: q.write_rate_of_money(v, c.payment, of),
+        least=0,
+    )
+
+
+NodeCost = Annotated[Fraction, _cost("node-s")]
+"""Base units of the payment token per node-second, exact (it is never paid on the chain)."""
+CoreCost = Annotated[Fraction, _cost("core-s")]
+"""Base units of the payment token per core-second, exact."""
+
+PATH: Final = "a path, relative to the folder of the scenario file"
+
+
+def _read_path(value: object, context: Context) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{q.show(value)} is not {PATH}")
+    return (context.base / value).resolve()
+
+
+FilePath = Annotated[Path, Quantity("path", PATH, _read_path, lambda v, _: str(v))]
+"""A file or folder; held absolute."""
+
+
+def quantity_of(metadata: list[Any] | tuple[Any, ...]) -> Quantity | None:
+    """The `Quantity` among a field's annotations."""
+    return next((item for item in metadata if isinstance(item, Quantity)), None)

@@ -1,0 +1,251 @@
+"""From a file to a `Scenario`, or to everything that is wrong with it.
+
+In order: the file is read with its lines, `--set` values are put in, manifests are read in place of
+their paths, the tree is built (types, units, bounds, unknown keys), and when it stands, its parts are
+checked against each other and against the files it names.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from protocol import manifest as manifests
+from protocol.errors import BadManifest
+from sim.scenario import checks, policies
+from sim.scenario.fields import Context
+from sim.scenario.model import Scenario
+from sim.scenario.overrides import Override, OverrideError, put
+from sim.scenario.problems import KeyPath, Problem, ScenarioErrors
+from sim.scenario.quantities import Denomination
+from sim.scenario.resolve import to_data
+from sim.scenario.translate import translate
+from sim.scenario.yaml_file import Document, parse_yaml, read_yaml
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Scenario:
+    """The scenario in a file, checked.
+
+    Args:
+        path: a scenario file.
+        overrides: `path=value`, such as `providers.0.count=3` or `providers.budget.count=3`; the value is YAML.
+
+    Raises:
+        ScenarioErrors: everything that is wrong with it. Cross checks wait until the tree itself is sound.
+    """
+    return _load(read_yaml(Path(path)), Path(path).resolve().parent, overrides)
+
+
+def loads(
+    text: str, *, base: Path | None = None, file: str = "scenario", overrides: Iterable[str] = ()
+) -> Scenario:
+    """As `load`, from text; relative paths start from `base` (None: the working folder)."""
+    return _load(parse_yaml(text, file), (base or Path()).resolve(), overrides)
+
+
+class _Sources:
+    """Says for each path whether the file or a `--set` put the value there."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.set: dict[KeyPath, str] = {}
+        self.files: dict[KeyPath, Document] = {}
+
+    def problem(self, path: KeyPath, text: str) -> Problem:
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.set:
+                return Problem(f"--set {self.set[path[:end]]}", None, ".".join(map(str, path)), text)
+            if path[:end] in self.files:
+                return self.files[path[:end]].problem(path[end:], text)
+        return self.document.problem(path, text)
+
+
+def _load(document: Document, base: Path, overrides: Iterable[str]) -> Scenario:
+    if not isinstance(document.data, dict):
+        raise ScenarioErrors(
+            [
+                Problem(
+                    document.file, None, "", "this is not a scenario: a mapping of keys such as `name: ...`"
+                )
+            ]
+        )
+    sources = _Sources(document)
+    data = copy.deepcopy(document.data)
+    problems = _put_all(data, overrides, base, sources)
+    problems += _read_manifests(data, base, sources)
+    context = context_of(data, base)
+    broken = {problem.path for problem in problems}
+    try:
+        scenario = Scenario.model_validate(data, context=context)
+    except ValidationError as error:
+        found = [sources.problem(path, text) for path, text in translate(error, data)]
+        raise ScenarioErrors([*problems, *(p for p in found if p.path not in broken)]) from None
+    if problems:
+        raise ScenarioErrors(problems)
+    scenario, bad = _with_policies(scenario)
+    bad += checks.cross_check(scenario)
+    problems = [
+        sources.problem(found[0], found[1]) if not isinstance(found, Problem) else found for found in bad
+    ]
+    problems += [sources.problem(path, text) for path, text in _check_sweep(scenario, base)]
+    if problems:
+        raise ScenarioErrors(problems)
+    return scenario
+
+
+def context_of(data: Any, base: Path) -> Context:
+    """The tokens as far as the raw data says them right, else the defaults: their own errors are reported by the tree."""
+    default = Context()
+
+    def token(role: str, fallback: Denomination) -> Denomination:
+        tokens = data.get("tokens") if isinstance(data, dict) else None
+        said = tokens.get(role) if isinstance(tokens, dict) else None
+        if not isinstance(said, dict):
+            return fallback
+        symbol, decimals = said.get("symbol", fallback.symbol), said.get("decimals", fallback.decimals)
+        good = isinstance(symbol, str) and type(decimals) is int and 0 <= decimals <= 36
+        return Denomination(symbol, decimals) if good else fallback
+
+    return Context(base, token("payment", default.payment), token("gas", default.gas))
+
+
+def _put_all(data: dict[str, Any], overrides: Iterable[str], base: Path, sources: _Sources) -> list[Problem]:
+    problems: list[Problem] = []
+    texts = list(overrides)
+    if not texts:
+        return problems
+    defaults = _defaults(data, base)
+    for text in texts:
+        try:
+            override = Override.parse(text)
+            sources.set[put(data, override, defaults)] = text
+        except OverrideError as error:
+            problems.append(Problem(f"--set {text}", None, "", str(error)))
+    return problems
+
+
+def _defaults(data: dict[str, Any], base: Path) -> dict[str, Any]:
+    """What keys the file leaves out stand for, where the file alone is sound; a `--set` may go into them."""
+    trial = copy.deepcopy(data)
+    if _read_manifests(trial, base, _Sources(Document("", trial, {}))):
+        return {}
+    context = context_of(trial, base)
+    try:
+        return to_data(Scenario.model_validate(trial, context=context))
+    except ValidationError:
+        return {}
+
+
+def _read_manifests(data: dict[str, Any], base: Path, sources: _Sources) -> list[Problem]:
+    """Puts pods in the place of manifests (paths or mappings)."""
+    problems: list[Problem] = []
+    publishers = data.get("publishers")
+    for i, publisher in enumerate(publishers if isinstance(publishers, list) else []):
+        if not isinstance(publisher, dict):
+            continue
+        places: list[tuple[KeyPath, dict[str, Any]]] = [(("publishers", i), publisher)]
+        actions = publisher.get("actions")
+        for j, action in enumerate(actions if isinstance(actions, list) else []):
+            if isinstance(action, dict):
+                places.append((("publishers", i, "actions", j), action))
+        for path, holder in places:
+            if isinstance(holder.get("manifest"), str | dict):
+                problems += _read_manifest((*path, "manifest"), holder, base, sources)
+    return problems
+
+
+def _read_manifest(path: KeyPath, holder: dict[str, Any], base: Path, sources: _Sources) -> list[Problem]:
+    said = holder["manifest"]
+    document: Document | None = None
+    if isinstance(said, str):
+        file = base / said
+        shown = str(Path(sources.document.file).parent / said) if sources.document.file else said
+        try:
+            document = read_yaml(file, shown)
+        except ScenarioErrors as error:
+            holder["manifest"] = _HOLE
+            if not file.exists():
+                return [sources.problem(path, f"'{said}': there is no such file ({shown})")]
+            return list(error.problems)
+        said = document.data
+    try:
+        holder["manifest"] = manifests.parse(said)
+    except BadManifest as error:
+        holder["manifest"] = _HOLE
+        parts: Sequence[BadManifest] = (
+            error.problems if isinstance(error, manifests.BadManifests) else [error]
+        )
+        if document is not None:
+            return [document.problem(_keys(part.path), part.problem) for part in parts]
+        return [sources.problem((*path, *_keys(part.path)), part.problem) for part in parts]
+    return []
+
+
+_HOLE = manifests.parse({"containers": [{"image": "unreadable"}]})
+"""Stands where a manifest could not be read, so that the rest of the tree is still checked."""
+
+
+def _keys(path: str) -> KeyPath:
+    """`containers[0].ports[1].name` as keys and indices."""
+    parts: list[str | int] = []
+    for word in path.replace("[", ".[").split("."):
+        if word.startswith("[") and word.endswith("]") and word[1:-1].isdigit():
+            parts.append(int(word[1:-1]))
+        elif word:
+            parts.append(word)
+    return tuple(parts)
+
+
+def _with_policies(scenario: Scenario) -> tuple[Scenario, list[checks.Found]]:
+    """The scenario with every setting of its policies written in, and what is wrong with them."""
+    token, bad = scenario.payment_token, list[checks.Found]()
+
+    def filled(group: Any, at: KeyPath) -> Any:
+        changed = {}
+        for kind in type(group.policies).model_fields:
+            spec = getattr(group.policies, kind)
+            try:
+                settings = policies.settings_of(policies.build(kind, spec, token), token)
+            except policies.BadPolicy as error:
+                where: KeyPath = (*at, "policies", kind)
+                bad.append(((*where, "with", error.key) if error.key else where, error.text))
+                continue
+            if settings is not None:
+                changed[kind] = spec.model_copy(update={"with_": settings})
+        return group.model_copy(update={"policies": group.policies.model_copy(update=changed)})
+
+    providers = tuple(filled(group, ("providers", i)) for i, group in enumerate(scenario.providers))
+    publishers = tuple(filled(group, ("publishers", i)) for i, group in enumerate(scenario.publishers))
+    return scenario.model_copy(update={"providers": providers, "publishers": publishers}), bad
+
+
+def _check_sweep(scenario: Scenario, base: Path) -> list[tuple[KeyPath, str]]:
+    """Every key of a sweep exists, and every value can stand there."""
+    bad: list[tuple[KeyPath, str]] = []
+    if not scenario.sweep:
+        return bad
+    data = to_data(scenario)
+    for name, values in scenario.sweep.items():
+        at: KeyPath = ("sweep", name)
+        if not values:
+            bad.append((at, "the list of values is empty"))
+        for i, value in enumerate(values):
+            trial = copy.deepcopy(data)
+            trial["sweep"] = None
+            try:
+                path = put(trial, Override(tuple(name.split(".")), value), data)
+            except OverrideError as error:
+                bad.append((at, str(error)))
+                break
+            problems = _read_manifests(trial, base, _Sources(Document("", trial, {})))
+            bad += [((*at, i), problem.text) for problem in problems]
+            try:
+                Scenario.model_validate(trial, context=context_of(trial, base))
+            except ValidationError as error:
+                here = [text for where, text in translate(error, trial) if where[: len(path)] == path]
+                bad += [((*at, i), text) for text in (here or [translate(error, trial)[0][1]])]
+    return bad

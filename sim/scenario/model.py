@@ -1,0 +1,101 @@
+"""The scenario: the whole tree, and what follows from it.
+
+`Scenario` is what a file says, read into exact numbers. The attribute's name carries the unit
+(`duration_ns`), the file's key is the plain word (`duration`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sim.scenario.demand import Publisher
+from sim.scenario.fields import DurationNs, InstantNs, PositiveNs
+from sim.scenario.laws import Model, key
+from sim.scenario.quantities import Denomination
+from sim.scenario.supply import Provider
+from sim.scenario.world import Chain, Count, Fault, Name, Network, Output, Tokens, Whole
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderMember:
+    """One provider of a group.
+
+    Attributes:
+        name: `<group>-<index>`.
+        group: what all members have in common.
+        index: within the group, from 0.
+    """
+
+    name: str
+    group: Provider
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherMember:
+    """One publisher of a group.
+
+    Attributes:
+        name: `<group>-<index>`.
+        group: what all members have in common.
+        index: within the group, from 0.
+        trace_row: its row of the trace, from 0; None when its traffic is not from a trace.
+    """
+
+    name: str
+    group: Publisher
+    index: int
+    trace_row: int | None
+
+
+class Scenario(Model):
+    """What is simulated."""
+
+    name: Name = key(description="Name of the scenario; runs are kept under it.")
+    about: str = key("", description="What it is for.")
+    seed: Whole = key(1, description="Seed of every draw.")
+    start_ns: InstantNs = key(
+        "2019-07-15T08:00:00Z", alias="start", description="Calendar time at which the run starts."
+    )
+    duration_ns: PositiveNs = key(alias="duration", description="Virtual time that is simulated.")
+    warm_up_ns: DurationNs = key(
+        "0s", alias="warm_up", description="Left out of the statistics of service; never out of money."
+    )
+    replications: Count = key(1, description="Independent repetitions.")
+    crypto: Literal["real", "counted"] = key(
+        "counted",
+        description="`real`: every seal and signature is made. `counted`: transparent ones of the same size.",
+    )
+    chain: Chain = key({}, description="The chain the contracts are on.")
+    tokens: Tokens = key({}, description="The two tokens.")
+    network: Network = key({}, description="Messages between the parties.")
+    providers: tuple[Provider, ...] = key(min_length=1, description="Groups of providers.")
+    publishers: tuple[Publisher, ...] = key(min_length=1, description="Groups of publishers.")
+    faults: tuple[Fault, ...] = key((), description="What breaks, when, and for how long.")
+    sweep: dict[str, tuple[Any, ...]] | None = key(
+        None, description="Keys of this file and the values to try for each; checked, not run by `run`."
+    )
+    output: Output = key({}, description="What the run writes.")
+
+    @property
+    def payment_token(self) -> Denomination:
+        """The payment token's symbol and decimals."""
+        return Denomination(self.tokens.payment.symbol, self.tokens.payment.decimals)
+
+    @property
+    def gas_token(self) -> Denomination:
+        """The gas token's symbol and decimals."""
+        return Denomination(self.tokens.gas.symbol, self.tokens.gas.decimals)
+
+    def provider_members(self) -> tuple[ProviderMember, ...]:
+        """Every provider, in the order of the file."""
+        return tuple(ProviderMember(f"{g.name}-{i}", g, i) for g in self.providers for i in range(g.count))
+
+    def publisher_members(self) -> tuple[PublisherMember, ...]:
+        """Every publisher, in the order of the file."""
+        return tuple(
+            PublisherMember(f"{g.name}-{i}", g, i, g.traffic.trace.rows[0] + i if g.traffic.trace else None)
+            for g in self.publishers
+            for i in range(g.count)
+        )

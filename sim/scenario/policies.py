@@ -1,0 +1,192 @@
+"""Policies by name: from what a scenario says to an instance, and back with every default.
+
+A policy's fields are its `with:` keys. A field's metadata may name a unit (`duration`, `money`,
+`money_an_hour`); it is then read and written as a quantity of that unit.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import sys
+import typing
+from dataclasses import dataclass, is_dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from protocol.errors import BadInput
+from protocol.manifest import hint
+from protocol.policies import admission, claims, funding, on_loss, price, selection
+from sim.scenario import quantities as q
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sim.scenario.supply import PolicySpec
+
+KINDS: Final[Mapping[str, Mapping[str, type]]] = MappingProxyType({
+    "price": price.PRICE,
+    "admission": admission.ADMISSION,
+    "claim": claims.CLAIMS,
+    "selection": selection.SELECTION,
+    "funding": funding.FUNDING,
+    "on_loss": on_loss.ON_LOSS,
+})  # fmt: skip
+"""Short names of our policies, by the key of `policies:` they stand under."""
+
+
+class BadPolicy(BadInput):
+    """A policy cannot be built.
+
+    Args:
+        key: the setting that is wrong; None: the policy itself.
+        text: what is wrong.
+    """
+
+    def __init__(self, key: str | None, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    read: Callable[[object, q.Denomination], int]
+    write: Callable[[int, q.Denomination], str]
+
+
+_UNITS: Final[dict[str, _Unit]] = {
+    "duration": _Unit(lambda v, _: q.read_duration_ns(v), lambda v, _: q.write_duration(v)),
+    "money": _Unit(q.read_money, q.write_money),
+    "money_an_hour": _Unit(
+        lambda v, token: _whole(q.read_rate_of_money(v, token, "node-s") * 3600),
+        lambda v, token: f"{q.decimal(Fraction(v, token.base_units))} {token.symbol}/h",
+    ),
+}
+
+
+def _whole(value: Fraction) -> int:
+    if value.denominator != 1:
+        raise ValueError(f"{value} is not a whole number of the token's base units")
+    return int(value)
+
+
+def find(kind: str, use: str) -> type:
+    """The class that a name stands for.
+
+    Raises:
+        BadPolicy: there is none.
+    """
+    known = KINDS[kind]
+    if use in known:
+        return known[use]
+    module, colon, name = use.partition(":")
+    if not colon:
+        raise BadPolicy(
+            None,
+            f"there is no {kind} policy '{use}'; {hint(use, known)} (a class of your own is package.module:Class)",
+        )
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise BadPolicy(None, f"'{use}' cannot be imported: {error}") from None
+    except Exception as error:  # a module of a researcher's can fail in any way while it is imported
+        raise BadPolicy(None, f"'{use}' cannot be imported: {type(error).__name__}: {error}") from error
+    if not isinstance(found, type):
+        raise BadPolicy(None, f"module '{module}' has no class '{name}'; {hint(name, _classes(module))}")
+    return found
+
+
+def origin(kind: str, use: str) -> tuple[str, str]:
+    """Where a policy comes from: `package.module:Class`, and the SHA-256 of its module's source (for provenance).
+
+    The hash is empty for a class without a source file.
+
+    Raises:
+        BadPolicy: there is no such policy.
+    """
+    cls = find(kind, use)
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    return f"{cls.__module__}:{cls.__qualname__}", digest
+
+
+def _classes(module: str) -> list[str]:
+    return [name for name, value in vars(importlib.import_module(module)).items() if isinstance(value, type)]
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    names = {name: getattr(collections.abc, name) for name in collections.abc.__all__} | {"Any": Any}
+    return typing.get_type_hints(cls, localns=names)
+
+
+def build(kind: str, spec: PolicySpec, token: q.Denomination) -> Any:
+    """The policy, with its settings.
+
+    Args:
+        kind: the key under `policies:`.
+        spec: its name and settings.
+        token: what amounts of money are in.
+
+    Raises:
+        BadPolicy: the class does not import, a setting is unknown, or has a value that it refuses.
+    """
+    cls = find(kind, spec.use)
+    known = [name for name in inspect.signature(cls).parameters if name not in ("args", "kwargs")]
+    for name in spec.with_:
+        if name not in known:
+            raise BadPolicy(
+                name, f"unknown setting of '{spec.use}'; " + (hint(name, known) if known else "it has none")
+            )
+    fields = {field.name: field for field in dataclasses.fields(cls)} if is_dataclass(cls) else {}
+    hints = _hints(cls) if fields else {}
+    settings: dict[str, Any] = {}
+    for name, value in spec.with_.items():
+        unit = _UNITS.get(fields[name].metadata.get("unit", "")) if name in fields else None
+        try:
+            if unit is not None and value is not None:
+                value = unit.read(value, token)
+            elif name in hints:
+                value = TypeAdapter(hints[name]).validate_python(value, strict=False)
+        except ValidationError as error:
+            raise BadPolicy(
+                name, f"{q.show(value)} is not allowed: {error.errors()[0]['msg'].lower()}"
+            ) from None
+        except ValueError as error:
+            raise BadPolicy(name, str(error)) from None
+        settings[name] = value
+    try:
+        return cls(**settings)
+    except BadInput as error:
+        raise BadPolicy(None, str(error)) from None
+    except TypeError as error:
+        raise BadPolicy(None, f"'{spec.use}': {error}") from None
+
+
+def settings_of(policy: Any, token: q.Denomination) -> dict[str, Any] | None:
+    """All settings of a built policy as a person would write them; None when it is no dataclass."""
+    if not is_dataclass(policy):
+        return None
+    written: dict[str, Any] = {}
+    for field in dataclasses.fields(policy):
+        value = getattr(policy, field.name)
+        unit = _UNITS.get(field.metadata.get("unit", ""))
+        written[field.name] = unit.write(value, token) if unit and value is not None else _plain(value)
+    return written
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return value

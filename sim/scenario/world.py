@@ -1,0 +1,217 @@
+"""The parts of a scenario that are nobody's: chain, tokens, network, faults, output."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from protocol.manifest import hint
+from protocol.quantities import show
+from sim.scenario.fields import BytesPerS, DurationNs, FilePath, GasPriceWei, PaymentMoney, PositiveNs, Share
+from sim.scenario.laws import Law, Model, OneOf, key
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
+"""Lower-case letters, digits and dashes: names become parts of paths and of Kubernetes names."""
+Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+"""A whole number, 1 or more."""
+Whole = Annotated[int, Field(ge=0, le=2**53, strict=True)]
+"""A whole number, 0 or more."""
+
+
+class Outage(Model):
+    """The chain makes no blocks for a while."""
+
+    at_ns: DurationNs = key(alias="at", description="When, from the start of the run.")
+    for_ns: PositiveNs = key(alias="for", description="For how long.")
+
+
+class Chain(Model):
+    """The chain the contracts are on."""
+
+    backend: Literal["model"] = key("model", description="`model`: the contracts' rules on block time.")
+    chain_id: Count = key(31337, description="Chain id; signatures are bound to it.")
+    block_time_ns: PositiveNs = key("2s", alias="block_time", description="Time between blocks.")
+    confirmations: Count = key(3, description="Blocks after which a party believes what it sees.")
+    gas_price_wei: GasPriceWei = key("0.05 gwei", alias="gas_price", description="Price of a unit of gas.")
+    outages: tuple[Outage, ...] = key((), description="When no blocks are made.")
+
+
+class PaymentToken(Model):
+    """The token that pods are paid in."""
+
+    symbol: str = key(
+        "DAI", pattern=r"^[A-Za-z][A-Za-z0-9.]{0,15}$", description="How amounts of it are written."
+    )
+    decimals: int = key(
+        18, ge=0, le=36, strict=True, description="Base units in one token are 10 to this power."
+    )
+
+
+class GasToken(Model):
+    """The chain's own token, which transactions are paid in."""
+
+    symbol: str = key(
+        "ETH", pattern=r"^[A-Za-z][A-Za-z0-9.]{0,15}$", description="How amounts of it are written."
+    )
+    decimals: int = key(
+        18, ge=0, le=36, strict=True, description="Base units in one token are 10 to this power."
+    )
+    price_base: PaymentMoney | None = key(
+        None,
+        alias="price",
+        description="What one is worth in the payment token, for profits in the summary; null: gas is not counted in them.",
+    )
+
+
+class Tokens(Model):
+    """The two tokens."""
+
+    payment: PaymentToken = key({}, description="What pods are paid in.")
+    gas: GasToken = key({}, description="What transactions are paid in.")
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if self.payment.symbol == self.gas.symbol:
+            raise ValueError(f"both tokens are called '{self.gas.symbol}'; they need different symbols")
+        return self
+
+
+class Partition(Model):
+    """Messages between two regions are lost for a while."""
+
+    regions: tuple[str, str] = key(description="The two regions.")
+    at_ns: DurationNs = key(alias="at", description="When, from the start of the run.")
+    for_ns: PositiveNs = key(alias="for", description="For how long.")
+
+
+class Network(Model):
+    """Messages between the parties."""
+
+    latency: Law = key({"lognormal": {"mean": "60ms", "cv": 0.5}}, description="One way, between regions.")
+    latency_same_region: Law = key(
+        {"lognormal": {"mean": "5ms", "cv": 0.5}}, description="One way, within a region."
+    )
+    loss_prob: Share = key("0%", alias="loss", description="Share of messages that never arrive.")
+    bandwidth_bytes_per_s: BytesPerS = key(
+        "100MB/s", alias="bandwidth", description="Of a party's link, for uploads of images and secrets."
+    )
+    partitions: tuple[Partition, ...] = key((), description="When regions cannot reach each other.")
+
+
+class _Fault(Model):
+    at_ns: DurationNs = key(alias="at", description="When, from the start of the run.")
+    for_ns: PositiveNs = key(alias="for", description="For how long.")
+
+
+class ProviderCrash(_Fault):
+    """A provider's client stops and comes back with what its store holds."""
+
+    kind: Literal["provider_crash"]
+    provider: str = key(description="Which provider, as `<group>-<index>`.")
+    nodes: bool = key(
+        False, strict=True, description="Whether its nodes go down with it (what runs there fails)."
+    )
+
+
+class PublisherCrash(_Fault):
+    """A publisher's client stops and comes back with what its store holds."""
+
+    kind: Literal["publisher_crash"]
+    publisher: str = key(description="Which publisher, as `<group>-<index>`.")
+
+
+class NodeCrash(_Fault):
+    """One node of a provider goes down with what runs on it."""
+
+    kind: Literal["node_crash"]
+    provider: str = key(description="Which provider, as `<group>-<index>`.")
+    node: Whole = key(description="Which of its nodes, from 0.")
+
+
+class RpcSilence(_Fault):
+    """A party's chain endpoint answers nothing."""
+
+    kind: Literal["rpc_silence"]
+    party: str | None = key(
+        None,
+        description="Which provider or publisher, as `<group>-<index>`, or a whole group; null: everybody.",
+    )
+
+
+class PartitionFault(_Fault):
+    """Messages between two regions are lost, as in `network.partitions`."""
+
+    kind: Literal["partition"]
+    regions: tuple[str, str] = key(description="The two regions.")
+
+
+Fault = Annotated[
+    ProviderCrash | PublisherCrash | NodeCrash | RpcSilence | PartitionFault, Field(discriminator="kind")
+]
+
+Table = Literal[
+    "deployments",
+    "channels",
+    "transactions",
+    "claims",
+    "providers",
+    "publishers",
+    "prices",
+    "samples",
+    "latency",
+    "requests",
+    "events",
+    "conservation",
+]
+
+
+class Output(Model):
+    """What the run writes."""
+
+    sampling_ns: PositiveNs = key(
+        "60s", alias="sampling", description="Interval of the time series in `samples`."
+    )
+    requests_share: Share = key(
+        "1/1000", alias="requests", description="Share of requests that get a row in `requests`."
+    )
+    tables: Literal["all"] | tuple[Table, ...] = key(
+        "all", description="Tables to write: `all`, or a list of names."
+    )
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        known = get_args(Table)
+        if value == "all":
+            return value
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{show(value)} is neither `all` nor a list of tables: {', '.join(known)}")
+        for name in value:
+            if name not in known:
+                raise ValueError(f"there is no table {show(name)}; {hint(str(name), known)}")
+        return tuple(value)
+
+
+__all__ = [
+    "Chain",
+    "Count",
+    "Fault",
+    "FilePath",
+    "GasToken",
+    "Name",
+    "Network",
+    "NodeCrash",
+    "OneOf",
+    "Outage",
+    "Output",
+    "Partition",
+    "PartitionFault",
+    "PaymentToken",
+    "ProviderCrash",
+    "PublisherCrash",
+    "RpcSilence",
+    "Table",
+    "Tokens",
+    "Whole",
+]

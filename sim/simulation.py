@@ -1,0 +1,289 @@
+"""Runs one replication from beginning to end: plans and faults, samples, the last look, what must hold."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from protocol import invariants
+from protocol.units import NS_PER_S, Resource
+from sim.closing import Closing
+from sim.records.schema import Sample
+from sim.records.writer import RunWriter
+from sim.scenario.convert import to_law
+from sim.scenario.world import NodeCrash, PartitionFault, ProviderCrash, PublisherCrash, RpcSilence
+from sim.tasks import call_at
+from sim.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simpy import Event
+
+    from sim.parties import Party, ProviderParty
+    from sim.scenario.model import Scenario
+
+Progress = Callable[[int, int], None]
+"""Told the virtual time reached [ns since the start] and the requests so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a replication ended.
+
+    Attributes:
+        reached_ns: the virtual instant that it came to [Unix ns].
+        violations: invariants that broke, in words; empty when all held.
+        interrupted: whether a person stopped it.
+    """
+
+    reached_ns: int
+    violations: tuple[str, ...]
+    interrupted: bool
+
+
+def simulate(scenario: Scenario, replication: int, directory: Path, progress: Progress | None = None) -> Outcome:
+    """Run one replication and write its tables.
+
+    Args:
+        scenario: what is simulated.
+        replication: its number, from 0.
+        directory: the run's directory.
+        progress: told how far it is.
+    """
+    with RunWriter(directory, replication=replication) as writer:
+        simulation = Simulation(scenario, replication, writer, progress)
+        return simulation.run()
+
+
+class Simulation:
+    """One replication.
+
+    Args:
+        scenario, replication, writer, progress: see `simulate`.
+    """
+
+    def __init__(
+        self, scenario: Scenario, replication: int, writer: RunWriter, progress: Progress | None = None
+    ) -> None:
+        self.scenario = scenario
+        self.writer = writer
+        self.world = World(scenario, replication, writer)
+        self._progress = progress
+        self._violations: list[str] = []
+        self._plan()
+
+    # ------------------------------------------------------------ plans
+
+    def _plan(self) -> None:
+        world = self.world
+        for party in world.providers.values():
+            party.start()
+        for group in self.scenario.publishers:
+            arrivals = world.stream("arrive", group.name)
+            law = to_law(group.arrive)
+            at_ns = world.start_ns
+            for index in range(group.count):
+                publisher = world.publishers[f"{group.name}-{index}"]
+                if group.arrive.constant_ns is None:
+                    at_ns += int(arrivals.sample(law) * NS_PER_S)
+                    arrive_ns = at_ns
+                else:
+                    arrive_ns = world.start_ns + group.arrive.constant_ns
+                publisher.schedule(arrive_ns, self._leaves(publisher.name, group, arrive_ns))
+        for fault in self.scenario.faults:
+            begin_ns = world.start_ns + fault.at_ns
+            begin, end = self._fault(fault)
+            call_at(world.env, begin_ns, begin)
+            call_at(world.env, begin_ns + fault.for_ns, end)
+        for partition in self.scenario.network.partitions:
+            begin_ns = world.start_ns + partition.at_ns
+            one, other = partition.regions
+            call_at(world.env, begin_ns, lambda one=one, other=other: world.web.cut(one, other))
+            call_at(world.env, begin_ns + partition.for_ns, lambda one=one, other=other: world.web.mend(one, other))
+        world.env.process(self._sampling())
+
+    def _leaves(self, name: str, group: Any, arrive_ns: int) -> int | None:
+        if group.lifetime == "forever":
+            return None
+        return arrive_ns + int(self.world.stream("lifetime", name).sample(to_law(group.lifetime)) * NS_PER_S)
+
+    def _fault(self, fault: Any) -> tuple[Callable[[], None], Callable[[], None]]:
+        """What begins and ends a fault."""
+        world = self.world
+        match fault:
+            case ProviderCrash():
+                provider = world.providers[fault.provider]
+                nodes = range(len(provider.machines.nodes)) if fault.nodes else range(0)
+
+                def crash() -> None:
+                    provider.crash()
+                    now_ns = int(world.env.now)
+                    for node in nodes:
+                        provider.machines.plane.crash_node(node, now_ns)
+                    if nodes:
+                        provider.machines.plane.isolate(now_ns)
+
+                def restore() -> None:
+                    now_ns = int(world.env.now)
+                    for node in nodes:
+                        provider.machines.plane.restore_node(node, now_ns)
+                    if nodes:
+                        provider.machines.plane.rejoin(now_ns)
+                    provider.start()
+
+                return crash, restore
+            case PublisherCrash():
+                publisher = world.publishers[fault.publisher]
+                return publisher.crash, publisher.start
+            case NodeCrash():
+                plane = world.providers[fault.provider].machines.plane
+                return (
+                    lambda: plane.crash_node(fault.node, int(world.env.now)),
+                    lambda: plane.restore_node(fault.node, int(world.env.now)),
+                )
+            case RpcSilence():
+                until_ns = world.start_ns + fault.at_ns + fault.for_ns
+
+                def silence() -> None:
+                    for party in self._parties(fault.party):
+                        party.endpoint.silent_until_ns = max(party.endpoint.silent_until_ns, until_ns)
+
+                return silence, lambda: None
+            case PartitionFault():
+                one, other = fault.regions
+                return lambda: world.web.cut(one, other), lambda: world.web.mend(one, other)
+            case _:
+                raise AssertionError(f"no such fault: {fault}")
+
+    def _parties(self, name: str | None) -> list[Party]:
+        world = self.world
+        everybody: dict[str, Party] = {**world.providers, **world.publishers}
+        if name is None:
+            return list(everybody.values())
+        return [p for n, p in everybody.items() if n == name or world.recorder.groups[n] == name]
+
+    # ------------------------------------------------------------ running
+
+    def run(self) -> Outcome:
+        """Run to the end, or until a person interrupts."""
+        env = self.world.env
+        interrupted = False
+        collecting = gc.isenabled()
+        gc.disable()  # the world is one large live structure: collecting it again and again finds nothing
+        try:
+            for at_ns in self._stops():
+                env.run(until=at_ns)
+                gc.collect(0)
+                self.writer.flush(at_ns)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            if collecting:
+                gc.enable()
+            reached_ns = max(self.world.start_ns, int(env.now))
+            self._finish(reached_ns)
+        return Outcome(reached_ns, tuple(self._violations), interrupted)
+
+    def _stops(self) -> Iterator[int]:
+        """Where the run pauses to write: every virtual hour, and the end."""
+        at_ns = self.world.start_ns
+        while at_ns < self.world.end_ns:
+            at_ns = min(at_ns + 3600 * NS_PER_S, self.world.end_ns)
+            yield at_ns
+
+    def _sampling(self) -> Iterator[Event]:
+        world, env = self.world, self.world.env
+        every_ns = self.scenario.output.sampling_ns
+        yield env.timeout(world.start_ns - int(env.now))
+        while True:
+            self._sample(int(env.now))
+            yield env.timeout(every_ns)
+
+    def _sample(self, now_ns: int) -> None:
+        """One row for each provider, and one for the traffic of pods that nobody hosts."""
+        world = self.world
+        total = 0
+        for name, party in world.providers.items():
+            party.machines.plane.advance(now_ns)
+            sums = party.machines.plane.totals(now_ns)
+            done = party.machines.past
+            arrivals = sums["arrivals"] + done["arrivals"]
+            total += arrivals
+            till = world.recorder.tills[name]
+            states = [t.state.value for t in party.machines.tenants.values()]
+            self.writer.append(
+                "samples",
+                Sample(
+                    time_ns=now_ns,
+                    provider=name,
+                    pods_running=states.count("configured"),
+                    pods_suspended=states.count("suspended"),
+                    replicas_starting=sums["starting"] + sums["unplaced"],
+                    replicas_idle=sums["idle"],
+                    replicas_busy=sums["busy"],
+                    replicas_draining=sums["draining"],
+                    held=sums["held"],
+                    queued=sums["queued"],
+                    in_service=sums["in_flight"],
+                    arrivals=arrivals,
+                    served=sums["served"] + done["served"],
+                    failed=sums["failed"] + done["failed"],
+                    cold=sums["cold"] + done["cold"],
+                    owed=world.watcher.owed(party),
+                    claimed=till.claimed,
+                    available=till.available,
+                    unpaid=party.unpaid,
+                    returned=till.returned,
+                    allocated_cpu_millis=sums["cpu_millis"],
+                    capacity_cpu_millis=sums["cpu_capacity_millis"],
+                ),
+            )
+            self._check_capacity(party, now_ns)
+        total += self._sample_nowhere(now_ns)
+        if self._progress is not None:
+            self._progress(now_ns - world.start_ns, total)
+
+    def _sample_nowhere(self, now_ns: int) -> int:
+        world = self.world
+        world.nowhere.advance(now_ns)
+        world.watcher.requests("", world.nowhere.take_requests())
+        sums = world.nowhere.totals(now_ns)
+        past_arrivals = sum(c.nowhere_arrivals for c in world.callers.values())
+        past_failed = sum(c.nowhere_failed for c in world.callers.values())
+        waiting = sum(1 for c in world.callers.values() if c.plane is world.nowhere)
+        self.writer.append(
+            "samples",
+            Sample(
+                time_ns=now_ns,
+                provider="",
+                pods_running=waiting,
+                arrivals=sums["arrivals"] + past_arrivals,
+                failed=sums["failed"] + past_failed,
+            ),
+        )
+        return sums["arrivals"] + past_arrivals
+
+    def _check_capacity(self, party: ProviderParty, now_ns: int) -> None:
+        for index, node in enumerate(party.machines.nodes):
+            use = party.machines.plane.node_use(index, now_ns)
+            self._violations += invariants.capacity_kept(
+                f"{party.name}, node {index}",
+                allocated={
+                    Resource.CPU: use.cpu_millis,
+                    Resource.MEMORY: use.memory_bytes,
+                    Resource.GPU: use.gpus,
+                },
+                capacity={
+                    Resource.CPU: node.cpu_millis,
+                    Resource.MEMORY: node.memory_bytes,
+                    Resource.GPU: node.gpus,
+                },
+            )
+
+    def _finish(self, now_ns: int) -> None:
+        """The last sample, the rows of the end, and what must hold."""
+        self._sample(now_ns)
+        self._violations += Closing(self.world, now_ns).write()

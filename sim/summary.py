@@ -1,0 +1,280 @@
+"""`summary.json`: every metric with its mean and interval over replications, and what must be zero."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from sim.metrics import FAILURES, METRICS, Metric, Value, World
+from sim.records.directory import PROVENANCE, SUMMARY, write_json
+from sim.records.reader import RunTables
+from sim.statistics import Estimate, mean_interval, ratio_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+NOT_MODELLED: Final = (
+    "Publishers' surplus: the summary does not weigh what a request is worth to its publisher.",
+    "Welfare against a planner's: no planner is computed to compare with.",
+)
+"""What `simulation.md` lists for the summary and this stage cannot know; the simulator adds its own."""
+
+
+def write_summary(directory: Path, *, tables: RunTables | None = None) -> dict[str, Any]:
+    """Compute `summary.json` from a run's tables and provenance, write it and return it.
+
+    Args:
+        directory: the run's directory.
+        tables: its tables, where they are read already.
+    """
+    provenance = json.loads((directory / PROVENANCE).read_text(encoding="utf-8"))
+    summary = summarise(tables or RunTables(directory), provenance)
+    write_json(directory / SUMMARY, summary)
+    return summary
+
+
+def summarise(tables: RunTables, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of a run.
+
+    Args:
+        tables: the run's tables.
+        provenance: what `provenance.json` holds: names of the tokens, how far the run came.
+    """
+    worlds = [
+        World(tables, number, decimals=provenance["decimals"], gas_decimals=provenance["gas_decimals"])
+        for number in tables.replications
+    ]
+    symbols = {"TOKEN": provenance["token"], "GAS": provenance["gas_token"]}
+    return {
+        "scenario": provenance["scenario"],
+        "seed": provenance["seed"],
+        "replications": len(worlds),
+        "virtual_s": (provenance["end_ns"] - provenance["start_ns"]) / 1e9,
+        "complete_share": provenance["complete_share"],
+        "interrupted": provenance["interrupted"],
+        "token": provenance["token"],
+        "gas_token": provenance["gas_token"],
+        "metrics": {
+            metric.name: _entry(metric, [metric.of(world) for world in worlds], symbols) for metric in METRICS
+        },
+        "conservation": [law for world in worlds for law in conservation(tables, world.replication)],
+        "not_modelled": [*NOT_MODELLED, *provenance["not_modelled"]],
+    }
+
+
+def _entry(metric: Metric, measured: list[Value], symbols: Mapping[str, str]) -> dict[str, Any]:
+    values = [_single(value) for value in measured]
+    estimate = _estimate(measured)
+    return {
+        "name": metric.name,
+        "section": metric.section,
+        "label": metric.label,
+        "unit": symbols.get(metric.unit, metric.unit),
+        "kind": metric.kind,
+        "better": metric.better,
+        "about": metric.about,
+        "mean": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+        "values": values,
+    }
+
+
+def _single(value: Value) -> float | None:
+    if isinstance(value, tuple):
+        return value[0] / value[1] if value[1] else None
+    return value
+
+
+def _estimate(measured: list[Value]) -> Estimate:
+    """A mean, or a ratio of sums; of nothing when a replication could not give its value, which would bias it."""
+    if any(value is None for value in measured):
+        return Estimate(None, None, None, sum(value is not None for value in measured))
+    pairs = [value for value in measured if isinstance(value, tuple)]
+    if pairs:
+        return ratio_interval([above for above, _ in pairs], [below for _, below in pairs])
+    return mean_interval([float(value) for value in measured if isinstance(value, (int, float))])
+
+
+def conservation(tables: RunTables, replication: int) -> list[dict[str, Any]]:
+    """What must be zero: the laws that the tables alone can show, then those the simulator checked itself.
+
+    Returns:
+        for each law its name, unit, both sides and their difference, exact integers.
+    """
+    channels = tables.rows("channels", replication)
+    publishers = tables.rows("publishers", replication)
+    deployments = tables.rows("deployments", replication)
+    revenue = tables.rows("providers", replication).total("revenue")
+    unit = "token base units"
+    laws = [
+        ("invested = withdrawn + returned + left in channels", unit, channels.total("invested"),
+         sum(channels.total(name) for name in ("withdrawn", "returned", "available_at_end"))),
+        ("deposits + top-ups = spent + returned + locked", unit,
+         sum(publishers.total(name) for name in ("deposited", "top_ups")),
+         sum(publishers.total(name) for name in ("spent", "returned", "locked_at_end"))),
+        ("publishers spent = providers' revenue", unit, publishers.total("spent"), revenue),
+        ("claims paid = providers' revenue", unit, tables.rows("claims", replication).total("paid"), revenue),
+        ("requests in = served + failed + still there", "requests", deployments.total("arrivals"),
+         sum(deployments.total(name) for name in ("served", "pending_at_end", *(f"failed_{why}" for why in FAILURES)))),
+    ]  # fmt: skip
+    own = tables.rows("conservation", replication).table.to_pylist()
+    laws += [(row["law"], row["unit"], int(row["left"]), int(row["right"])) for row in own]
+    return [
+        {
+            "replication": replication,
+            "law": law,
+            "unit": of,
+            "left": left,
+            "right": right,
+            "residual": left - right,
+        }
+        for law, of, left, right in laws
+    ]
+
+
+LATENCY_PROBS: Final = (50, 95, 99)
+LATENCY_ROWS: Final = {
+    "all answered": "latency_p{}_ms",
+    "the median pod": "latency_p{}_pod_ms",
+    "cold starts": "cold_latency_p{}_ms",
+    "cold, median pod": "cold_latency_p{}_pod_ms",
+}
+"""Each row of the latency grid and its metrics' names."""
+SECTIONS: Final = {
+    "people": "People",
+    "service": "Service",
+    "money": "Money",
+    "faults": "Faults",
+    "market": "Market",
+}
+
+
+def summary_view(summary: Mapping[str, Any]) -> RenderableType:
+    """The summary as a person reads it in a terminal: people, service, money, faults and market, units beside."""
+    from rich.columns import Columns
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    sections = {name: _section(summary, name) for name in SECTIONS}
+    left = Group(sections["people"], "", sections["service"], "", _latency(summary), "")
+    right = Group(sections["money"], "", sections["faults"], "", sections["market"], "")
+    page = Columns([left, right], padding=(0, 4))  # one below the other where the terminal is narrow
+    count = summary["replications"]
+    hours = summary["virtual_s"] / 3600
+    head = Text.assemble(
+        (str(summary["scenario"]), "bold"),
+        f"   {number_text(hours)} virtual hours, seed {summary['seed']}, ",
+        f"{count} replication{'' if count == 1 else 's'}",
+        "" if count > 1 else " (so no intervals)",
+    )
+    parts: list[RenderableType] = [head]
+    if summary["interrupted"]:
+        parts.append(
+            Text(f"Interrupted: {summary['complete_share']:.1%} of the virtual time was reached.", "yellow")
+        )
+    parts += ["", page, _balance(summary)]
+    return Padding(Group(*parts), (1, 2))
+
+
+def _section(summary: Mapping[str, Any], section: str) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=24, no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_row(Text(SECTIONS[section], "bold cyan"), "", "")
+    for entry in summary["metrics"].values():
+        if entry["section"] == section and _worth_showing(entry):
+            table.add_row(
+                f"  {entry['label']}", value_text(entry), unit_text(entry) if _says_a_number(entry) else ""
+            )
+    return table
+
+
+def _latency(summary: Mapping[str, Any]) -> Table:
+    """The latency metrics as one small grid: what is asked against the quantile."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=22, no_wrap=True)
+    for _ in LATENCY_PROBS:
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row(Text("Latency [ms]", "bold cyan"), *(Text(f"p{prob}", "dim") for prob in LATENCY_PROBS))
+    for label, name in LATENCY_ROWS.items():
+        table.add_row(
+            f"  {label}", *(value_text(summary["metrics"][name.format(prob)]) for prob in LATENCY_PROBS)
+        )
+    return table
+
+
+def _says_a_number(entry: Mapping[str, Any]) -> bool:
+    return entry["mean"] is not None
+
+
+def _worth_showing(entry: Mapping[str, Any]) -> bool:
+    """The table is for reading: what has no label, and kinds of failure that did not happen, stay in the file."""
+    if not entry["label"] or "latency" in entry["name"]:  # latencies have a grid of their own
+        return False
+    return not (entry["name"].startswith("failed_") and entry["mean"] == 0)
+
+
+def _balance(summary: Mapping[str, Any]) -> RenderableType:
+    from rich.text import Text
+
+    broken = [law for law in summary["conservation"] if law["residual"]]
+    if not broken:
+        return Text(
+            f"Balanced: all {len(summary['conservation'])} conservation residuals are exactly zero.", "green"
+        )
+    lines = [f"  {law['law']}: off by {law['residual']:,} {law['unit']}" for law in broken]
+    return Text("\n".join(["NOT balanced, so do not trust this run:", *lines]), "bold red")
+
+
+def value_text(entry: Mapping[str, Any]) -> str:
+    """A metric's mean and half width, such as `0.134 ± 0.002`; `too few` where nothing can be said."""
+    mean, low, high = entry["mean"], entry["low"], entry["high"]
+    if mean is None:
+        return "too few" if "latency" in entry["name"] else "–"
+    scale = 100 if entry["unit"] == "share" else 1
+    half = (high - low) / 2 * scale if low is not None and high is not None else 0.0
+    if half <= 0:
+        return number_text(mean * scale)
+    decimals = 1 - math.floor(
+        math.log10(half)
+    )  # two digits of the half width, and the mean to the same place
+    if decimals > 6:
+        return f"{number_text(mean * scale)} ± {half:.1e}"
+    return f"{round(mean * scale, decimals):,.{max(0, decimals)}f} ± {round(half, decimals):,.{max(0, decimals)}f}"
+
+
+def unit_text(entry: Mapping[str, Any]) -> str:
+    """The unit beside a value; a share is shown in per cent, and a count needs none."""
+    unit = str(entry["unit"])
+    return {"share": "%", "count": ""}.get(unit, unit)
+
+
+def number_text(value: float) -> str:
+    """A number with four significant digits and thousands apart; counts below a billion in full."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if float(value).is_integer() and size < 1e9:
+        return f"{value:,.0f}"
+    if size >= 1000:
+        return f"{value:,.0f}" if size < 1e9 else f"{value:.3e}"
+    if size < 1e-4:
+        return f"{value:.2e}"
+    decimals = max(0, 3 - len(str(int(size))) + 1) if size >= 1 else 4
+    text = f"{value:.{decimals}f}" if size >= 1 else f"{value:.4g}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,175 @@
+"""`Clock` and `Tasks` on SimPy: a party's coroutines are SimPy processes, one time unit is one nanosecond.
+
+A `Process` stands for the operating-system process of a party, from its start to its crash: everything
+that a party's coroutines await goes through it, so that killing it fences every port at once and then
+raises `Killed` at each await. A party that comes back is a new `Process`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Final
+
+from protocol.errors import Killed
+
+if TYPE_CHECKING:
+    from simpy import Environment, Event
+
+    from protocol import ports
+
+_KILL: Final = object()
+"""The value with which an await of a killed process is woken."""
+
+
+class _Wait:
+    """Awaiting it suspends the coroutine until the SimPy event happens."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    def __await__(self) -> Generator[Event, Any, Any]:
+        return (yield self._event)
+
+
+class Process:
+    """One incarnation of a party; it is its `Clock` and its `Tasks`.
+
+    Args:
+        env: the simulation.
+        name: the party's name, for messages.
+        skew_ns: how far this party's clock is ahead of true time [ns].
+    """
+
+    def __init__(self, env: Environment, name: str, *, skew_ns: int = 0) -> None:
+        self.env = env
+        self.name = name
+        self.alive = True
+        self._skew_ns = skew_ns
+        self._waits: dict[Event, None] = {}  # an ordered set, so that a crash wakes in the order of waiting
+
+    # ------------------------------------------------------------ the ports
+
+    def now_ns(self) -> int:
+        """See `Clock.now_ns`."""
+        return int(self.env.now) + self._skew_ns
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        """See `Tasks.start`."""
+        self.check()
+        self.env.process(_until_killed(coroutine))
+
+    def mailbox(self) -> Mailbox:
+        """See `Tasks.mailbox`."""
+        return Mailbox(self)
+
+    # ------------------------------------------------------------ for the other adapters
+
+    def check(self) -> None:
+        """Refuse the calls of a dead incarnation.
+
+        Raises:
+            Killed: this process was killed.
+        """
+        if not self.alive:
+            raise Killed(self.name)
+
+    async def wait(self, event: Event) -> Any:
+        """Wait for a SimPy event that has no other effect than waking us.
+
+        Raises:
+            Killed: the process was killed meanwhile.
+        """
+        self.check()
+        self._waits[event] = None
+        value = await _Wait(event)
+        if value is _KILL:
+            raise Killed(self.name)
+        self._waits.pop(event, None)
+        self.check()
+        return value
+
+    async def sleep_until(self, at_ns: int) -> None:
+        """Wait until the simulation's clock shows `at_ns` (true time)."""
+        self.check()
+        if at_ns <= self.env.now:
+            return
+        event = self.env.event()
+        wake_at(self.env, at_ns, event)
+        await self.wait(event)
+
+    def true_ns(self, party_ns: int) -> int:
+        """The true instant at which this party's clock shows `party_ns`."""
+        return party_ns - self._skew_ns
+
+    def kill(self) -> None:
+        """End the process now: ports are fenced first, then every await raises `Killed`."""
+        self.alive = False
+        waits, self._waits = self._waits, {}
+        for event in waits:
+            if not event.triggered:
+                event.succeed(_KILL)
+
+
+class Mailbox:
+    """See `ports.Mailbox`."""
+
+    __slots__ = ("_items", "_process", "_waiter")
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._items: deque[Any] = deque()
+        self._waiter: Event | None = None
+
+    def put(self, item: Any) -> None:
+        """See `ports.Mailbox.put`."""
+        self._items.append(item)
+        if self._waiter is not None and not self._waiter.triggered:
+            self._waiter.succeed()
+
+    async def get(self, until_ns: int) -> Any:
+        """See `ports.Mailbox.get`."""
+        process = self._process
+        process.check()
+        if not self._items:
+            env = process.env
+            until = process.true_ns(until_ns)
+            if until <= env.now:
+                return None
+            self._waiter = env.event()
+            wake_at(env, until, self._waiter)
+            await process.wait(self._waiter)
+            self._waiter = None
+        return self._items.popleft() if self._items else None
+
+
+def wake_at(env: Environment, at_ns: int, event: Event, value: Any = None) -> None:
+    """Trigger `event` at `at_ns` unless something else did before."""
+
+    def wake(_: Event) -> None:
+        if not event.triggered:
+            event.succeed(value)
+
+    timer = env.timeout(max(0, at_ns - int(env.now)))
+    timer.callbacks.append(wake)
+
+
+def call_at(env: Environment, at_ns: int, action: Callable[[], None]) -> None:
+    """Run `action` at `at_ns`, at once when that is now or past, after what was scheduled for the same instant."""
+    timer = env.timeout(max(0, at_ns - int(env.now)))
+    timer.callbacks.append(lambda _: action())
+
+
+def _until_killed(coroutine: Coroutine[Any, Any, None]) -> Generator[Event, Any, None]:
+    """Run a child; a kill ends it quietly, any other exception ends the simulation: it is a bug."""
+    try:
+        yield from coroutine.__await__()
+    except Killed:
+        pass
+
+
+if TYPE_CHECKING:
+    _is_a_clock: type[ports.Clock] = Process
+    _is_tasks: type[ports.Tasks] = Process

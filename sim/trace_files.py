@@ -1,0 +1,253 @@
+"""The Azure Functions trace of 2019: invocations a minute, run times and memory of many functions.
+
+Three CSV files in one folder, described by the trace's authors (Shahrad et al., "Serverless in the
+Wild", USENIX ATC 2020):
+
+- `invocations.csv`: one row a function (`HashOwner`, `HashApp`, `HashFunction`, `Trigger`), then one
+  column a minute, named by the minute of the day. The columns need not start at the day's first minute.
+- `durations.csv`: per function `Average` and the percentiles 0, 1, 25, 50, 75, 99, 100 of run time [ms].
+- `memory.csv`: per application the percentiles of allocated memory [MB].
+
+The files order their columns differently; they are joined by the hash columns, by name.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from sim.laws import Constant, Empirical, Law
+from sim.scenario.problems import Problem, ScenarioErrors, shown
+
+INVOCATIONS: Final = "invocations.csv"
+DURATIONS: Final = "durations.csv"
+MEMORY: Final = "memory.csv"
+
+FUNCTION: Final = ("HashOwner", "HashApp", "HashFunction")
+APP: Final = ("HashOwner", "HashApp")
+PERCENTILES: Final = (0, 1, 25, 50, 75, 99, 100)
+MEMORY_COLUMN: Final = "AverageAllocatedMb_pct100"
+"""A reservation has to hold the most that an application used."""
+BYTES_PER_MB: Final = 1_000_000
+DEFAULT_MEMORY_BYTES: Final = 170 * BYTES_PER_MB
+"""Memory of a function whose application has no row in `memory.csv`: half the applications of the whole trace
+allocate at most 170 MB (Shahrad et al. 2020, section 3.5)."""
+MS_PER_S: Final = 1_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function of a trace.
+
+    Attributes:
+        key: its hashes: owner, application, function.
+        counts: invocations in each minute.
+        average_ms: mean run time [ms].
+        percentiles_ms: run times at `PERCENTILES` [ms]; empty when `durations.csv` has no row for it.
+        memory_bytes: what a replica has to reserve [bytes].
+    """
+
+    key: tuple[str, str, str]
+    counts: tuple[int, ...]
+    average_ms: float
+    percentiles_ms: tuple[float, ...]
+    memory_bytes: int
+
+    def service(self) -> Law:
+        """Its run times: the percentiles joined by straight lines, scaled so that the mean is its `Average`."""
+        points = tuple(
+            (p / 100, ms / MS_PER_S) for p, ms in zip(PERCENTILES, self.percentiles_ms, strict=True)
+        )
+        shape = Empirical(points)
+        mean_s = self.average_ms / MS_PER_S
+        return shape.scaled(mean_s) if shape.mean > 0 and mean_s > 0 else Constant(mean_s)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFiles:
+    """A trace.
+
+    Attributes:
+        folder: where it was read from.
+        first_minute: minute of the day of the first column.
+        functions: in the order of `invocations.csv`.
+    """
+
+    folder: Path
+    first_minute: int
+    functions: tuple[Function, ...]
+
+    @property
+    def minutes(self) -> int:
+        """Columns of counts."""
+        return len(self.functions[0].counts) if self.functions else 0
+
+
+def read_trace(folder: Path) -> TraceFiles:
+    """The trace in a folder; kept in memory, as several groups may use it.
+
+    Raises:
+        ScenarioErrors: files, columns or values are missing or wrong; each with file and line.
+    """
+    missing = [name for name in (INVOCATIONS, DURATIONS, MEMORY) if not (folder / name).is_file()]
+    if not folder.is_dir():
+        raise ScenarioErrors(
+            [Problem(shown(folder), None, "", "there is no such folder (a trace is a folder of three files)")]
+        )
+    if missing:
+        raise ScenarioErrors(
+            [Problem(shown(folder / name), None, "", "there is no such file") for name in missing]
+        )
+    stamps = tuple((folder / name).stat().st_mtime_ns for name in (INVOCATIONS, DURATIONS, MEMORY))
+    return _read(folder, stamps)
+
+
+class _Table:
+    """One CSV file, row by row, with its problems."""
+
+    def __init__(self, path: Path, needed: tuple[str, ...], problems: list[Problem]) -> None:
+        self.path = path
+        self.problems = problems
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            problems.append(Problem(shown(path), None, "", f"cannot be read: {error}"))
+            rows = []
+        self.columns = rows[0] if rows else []
+        self.rows = rows[1:]
+        absent = [name for name in needed if name not in self.columns]
+        if absent:
+            self.bad(
+                1,
+                f"the column{'s' if len(absent) > 1 else ''} {', '.join(absent)} {'are' if len(absent) > 1 else 'is'} missing",
+            )
+            self.rows = []
+        self.at = {name: i for i, name in enumerate(self.columns)}
+
+    def bad(self, line: int, text: str) -> None:
+        self.problems.append(Problem(shown(self.path), line, "", text))
+
+    def whole_rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Line and cells of every row that has as many cells as the header."""
+        for line, row in enumerate(self.rows, 2):
+            if len(row) != len(self.columns):
+                self.bad(line, f"{len(row)} columns found, {len(self.columns)} expected")
+            else:
+                yield line, row
+
+    def number(self, line: int, row: list[str], name: str) -> float:
+        text = row[self.at[name]]
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf:
+            self.bad(line, f"column {name}: '{text}' is not a number, 0 or more")
+            return 0.0
+        return value
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path, stamps: tuple[int, ...]) -> TraceFiles:
+    problems: list[Problem] = []
+    calls = _Table(folder / INVOCATIONS, FUNCTION, problems)
+    times = _Table(
+        folder / DURATIONS,
+        (*FUNCTION, "Average", *(f"percentile_Average_{p}" for p in PERCENTILES)),
+        problems,
+    )
+    sizes = _Table(folder / MEMORY, (*APP, MEMORY_COLUMN), problems)
+    durations = _durations(times)
+    memory = _memory(sizes)
+    minutes = [name for name in calls.columns if name.isdigit()]
+    if calls.columns and not minutes:
+        calls.bad(1, "no column is named by a minute of the day")
+    elif [int(name) for name in minutes] != list(
+        range(int(minutes[0]) if minutes else 0, int(minutes[0] if minutes else 0) + len(minutes))
+    ):
+        calls.bad(1, "the columns of minutes must follow each other without a gap")
+    functions: list[Function] = []
+    for line, row in calls.whole_rows():
+        counts = _counts(calls, line, row, minutes)
+        key = (row[calls.at["HashOwner"]], row[calls.at["HashApp"]], row[calls.at["HashFunction"]])
+        if key not in durations:
+            if times.rows:
+                calls.bad(line, f"function {key[2][:12]}... has no row in {DURATIONS}")
+            continue
+        average_ms, percentiles = durations[key]
+        functions.append(
+            Function(key, counts, average_ms, percentiles, memory.get(key[:2], DEFAULT_MEMORY_BYTES))
+        )
+    if problems:
+        raise ScenarioErrors(problems)
+    return TraceFiles(folder, int(minutes[0]), tuple(functions))
+
+
+def _counts(table: _Table, line: int, row: list[str], minutes: list[str]) -> tuple[int, ...]:
+    counts = []
+    for name in minutes:
+        text = row[table.at[name]]
+        if not text.isdigit():
+            table.bad(line, f"column {name}: '{text}' is not a count, 0 or more")
+            return ()
+        counts.append(int(text))
+    return tuple(counts)
+
+
+def _durations(table: _Table) -> dict[tuple[str, str, str], tuple[float, tuple[float, ...]]]:
+    found = {}
+    for line, row in table.whole_rows():
+        percentiles = tuple(table.number(line, row, f"percentile_Average_{p}") for p in PERCENTILES)
+        if any(a > b for a, b in pairwise(percentiles)):
+            table.bad(
+                line, f"the percentiles {', '.join(f'{v:g}' for v in percentiles)} fall; they must rise"
+            )
+        key = (row[table.at["HashOwner"]], row[table.at["HashApp"]], row[table.at["HashFunction"]])
+        found[key] = (table.number(line, row, "Average"), percentiles)
+    return found
+
+
+def _memory(table: _Table) -> dict[tuple[str, str], int]:
+    found = {}
+    for line, row in table.whole_rows():
+        key = (row[table.at["HashOwner"]], row[table.at["HashApp"]])
+        found[key] = math.ceil(table.number(line, row, MEMORY_COLUMN) * BYTES_PER_MB)
+    return found
+
+
+def read_seconds(path: Path) -> tuple[float, ...]:
+    """The column `seconds` of a CSV file: measured durations, or instants from the start of a run.
+
+    Raises:
+        ScenarioErrors: the file, the column or a value is missing or wrong.
+    """
+    if not path.is_file():
+        raise ScenarioErrors([Problem(shown(path), None, "", "there is no such file")])
+    problems: list[Problem] = []
+    table = _Table(path, ("seconds",), problems)
+    values = tuple(table.number(line, row, "seconds") for line, row in table.whole_rows())
+    if not problems and not values:
+        table.bad(1, "the file has no values")
+    if problems:
+        raise ScenarioErrors(problems)
+    return values
+
+
+def empirical(path: Path) -> Law:
+    """The law of measured durations: straight lines between the sorted values.
+
+    Raises:
+        ScenarioErrors: as `read_seconds`.
+    """
+    values = sorted(read_seconds(path))
+    if len(values) == 1:
+        return Constant(values[0])
+    last = len(values) - 1
+    return Empirical(tuple((i / last, value) for i, value in enumerate(values)))

@@ -1,0 +1,211 @@
+"""The observer that knows everything: exact exhaustions, honest meters, counters of attempts and lives.
+
+It is no party. It looks at a provider's machines whenever they are read and at a channel's funds whenever a
+block changes them, prices what ran by the agreement, and hands the results to the recorder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from protocol import manifest
+from protocol.hosting import HostedPod
+from protocol.metering import Meter
+from protocol.payment import ChannelKey, Deposited
+from protocol.units import Resource
+from sim.exhaustion import Exhaustions, Purse
+from sim.kernel import sketches
+from sim.kernel.specs import OUTCOMES
+
+if TYPE_CHECKING:
+    from protocol.pricing import PriceTable
+    from sim.chain.model import Mined
+    from sim.cluster import Tenant
+    from sim.kernel.specs import PodCounters
+    from sim.parties import ProviderParty
+    from sim.world import World
+
+TAIL: Final = 100
+"""A quantile is told only with so many requests beyond it."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """A tenant and its agreement."""
+
+    party: ProviderParty
+    tenant: Tenant
+    key: ChannelKey
+    life: int
+    grace_s: int
+    prices: PriceTable
+    meter: Meter
+    purse: Purse
+
+    def invested(self, world: World) -> int:
+        """What its channel holds and has held in this life [base units]."""
+        channel = world.blocks.ledger.book.channel(self.key)
+        return channel.invested_by_publisher if channel is not None and channel.life == self.life else 0
+
+
+class Watcher:
+    """Watches all providers of a world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._exhaustions: dict[str, Exhaustions] = {}
+        self._leases: dict[tuple[str, str], Lease] = {}
+        self._by_key: dict[ChannelKey, Lease] = {}
+        self._pods: list[str] = [m.name for m in world.scenario.publisher_members()]
+
+    def owed(self, party: ProviderParty) -> int:
+        """What a provider's pods owed at the last reading, those that were removed included [base units]."""
+        return party.closed_owed + self._exhaustions[party.name].owed()
+
+    def attach(self, party: ProviderParty) -> None:
+        """Watch a provider's machines."""
+        watched = self._exhaustions[party.name] = Exhaustions()
+        machines = party.machines
+
+        def read(now_ns: int) -> None:
+            watched.take(machines.plane.take_transitions())
+            for tenant in machines.tenants.values():
+                watched.look(tenant, now_ns)
+            self.requests(party.name, machines.plane.take_requests())
+
+        machines.on_read = read
+        machines.on_configured = lambda tenant, now_ns: self._configured(party, tenant, now_ns)
+        machines.on_removed = lambda tenant, now_ns: self._removed(party, tenant, now_ns)
+
+    # ------------------------------------------------------------ tenants come and go
+
+    def _configured(self, party: ProviderParty, tenant: Tenant, now_ns: int) -> None:
+        watched = self._exhaustions[party.name]
+        replica = manifest.pod_resources(tenant.workload.pod)
+        volumes = manifest.volume_resources(tenant.workload.pod)
+        meter = watched.watched(tenant)
+        if meter is not None:
+            meter.configure(tenant.workload.version, replica=replica, volumes=volumes)
+            return
+        assert party.client is not None
+        hosted: HostedPod = party.client.pods[tenant.name]
+        meter = Meter.begin(life=hosted.life)
+        meter.configure(tenant.workload.version, replica=replica, volumes=volumes)
+        purse = Purse(hosted.key, hosted.life)
+        lease = Lease(
+            party, tenant, hosted.key, hosted.life, hosted.offer.grace_s, hosted.prices, meter, purse
+        )
+        self._leases[party.name, tenant.name] = self._by_key[hosted.key] = lease
+        self._fund(lease)
+        watched.begin(tenant, purse, hosted.prices, meter, now_ns)
+
+    def _fund(self, lease: Lease) -> None:
+        lease.purse.holds = lease.invested(self._world) - lease.meter.reserve(lease.prices, grace_s=lease.grace_s)
+
+    def mined(self, mined: Mined) -> None:
+        """A block may have changed what channels hold: look before, then take the new amounts."""
+        now_ns = int(self._world.env.now)
+        for receipt in mined.receipts:
+            for event in receipt.events:
+                if isinstance(event, Deposited) and event.key in self._by_key:
+                    lease = self._by_key[event.key]
+                    lease.party.machines.read_all(now_ns)
+                    self._fund(lease)
+
+    def _removed(self, party: ProviderParty, tenant: Tenant, now_ns: int) -> None:
+        self._exhaustions[party.name].look(tenant, now_ns)
+        self._exhaustions[party.name].end(tenant)
+        lease = self._leases.pop((party.name, tenant.name))
+        del self._by_key[lease.key]
+        self._close(lease, now_ns)
+
+    def _close(self, lease: Lease, now_ns: int) -> None:
+        """Put what the tenant did into its attempt's row and its channel's row."""
+        tenant, recorder = lease.tenant, self._world.recorder
+        lease.meter.read(now_ns, tenant.readings)
+        owed = lease.meter.owed(lease.prices)
+        counters = tenant.caller.count(now_ns)
+        sketch = tenant.caller.plane.sketch(tenant.caller.handle)
+        lease.party.closed_owed += owed
+        lease.party.unpaid += max(0, owed - lease.invested(self._world))
+        lease.party.cpu_millis_ms += lease.meter.cumulative().get((Resource.CPU, False), 0)
+        attempt = recorder.attempt_of(tenant.name)
+        assert attempt is not None, f"{tenant.name} runs and was never accepted"
+        attempt.row |= counted(counters) | latencies(sketch) | {"owed": owed}
+        attempt.row["billed_replica_ms"] = sum(r.replica_ms for r in tenant.readings)
+        attempt.run_ms = counters.billed_ms
+        pod = attempt.row["pod"]
+        for bucket in sketch.nonzero()[0]:
+            number = int(bucket) + sketches.FIRST_BUCKET
+            recorder.writer.append("latency", (pod, lease.party.name, "all", number, int(sketch[bucket])))
+        life = next(x for x in reversed(recorder.lives) if x.key == lease.key and x.row["life"] == lease.life)
+        life.row["owed"] = owed
+        life.row["exhausted_ns"] = lease.purse.exhausted_ns
+        if lease.purse.exhausted_ns is not None:
+            life.row["overrun"] = max(0, owed - lease.purse.holds)
+
+    def finish(self, now_ns: int) -> list[Lease]:
+        """At the end of the run: everything that still runs is read for the last time."""
+        for party in self._world.providers.values():
+            party.machines.read_all(now_ns)
+        open_leases = list(self._leases.values())
+        for lease in open_leases:
+            self._close(lease, now_ns)
+        return open_leases
+
+    # ------------------------------------------------------------ single requests
+
+    def requests(self, provider: str, rows: Any) -> None:
+        """Sampled requests of one plane, as rows."""
+        if not len(rows):
+            return
+        outcomes = ["limit" if name == "overflow" else name for name in OUTCOMES]
+        self._world.writer.append_array(
+            "requests",
+            {
+                "pod": [self._pods[i] for i in rows["pod_index"]],
+                "provider": provider,
+                "number": rows["index"],
+                "arrival_ns": rows["arrival_ns"],
+                "start_ns": np.ma.masked_less(rows["start_ns"], 0),
+                "end_ns": rows["end_ns"],
+                "outcome": [outcomes[i] for i in rows["outcome"]],
+                "cold": rows["cold"] == 1,
+                "replica": np.ma.masked_less(rows["replica"], 0),
+            },
+        )
+
+
+def counted(counters: PodCounters) -> dict[str, int]:
+    """A tenant's counters as the columns of `deployments`."""
+    failed = counters.failed
+    return {
+        "arrivals": counters.arrivals,
+        "served": counters.served,
+        "failed_timeout": failed["timeout"],
+        "failed_unreachable": failed["unreachable"],
+        "failed_crashed": failed["crashed"],
+        "failed_evicted": failed["evicted"],
+        "failed_suspended": failed["suspended"],
+        "failed_limit": failed["overflow"],
+        "pending_at_end": counters.held + counters.queued + counters.in_flight,
+        "cold": counters.cold,
+        "replica_starts": counters.starts,
+        "starting_ns": counters.starting_replica_ns + counters.unplaced_replica_ns,
+        "idle_ns": counters.idle_replica_ns,
+        "busy_ns": counters.busy_replica_ns,
+        "draining_ns": counters.draining_replica_ns,
+    }
+
+
+def latencies(sketch: sketches.Sketch) -> dict[str, float | None]:
+    """The quantiles of a latency sketch that it has enough requests for [ms]."""
+    total = sketches.count(sketch)
+    found: dict[str, float | None] = {}
+    for name, prob in (("latency_p50_ms", 0.5), ("latency_p95_ms", 0.95), ("latency_p99_ms", 0.99)):
+        value = sketches.quantile_ns(sketch, prob) if total and (prob == 0.5 or total * (1 - prob) >= TAIL) else None
+        found[name] = None if value is None else value / 1e6
+    return found

@@ -1,0 +1,330 @@
+"""One replication of a scenario: everything that exists in the world, built and connected.
+
+What outlives the processes is here (machines, disks, wallets, addresses); the processes are `parties`.
+The world begins a little before the scenario does, so that providers are listed when publishers arrive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+import simpy
+
+from protocol import manifest, ports, wire
+from protocol.attestation import Assurance, AttestationPolicy
+from protocol.auth import SECP256K1, address_of
+from protocol.hosting import ProviderPolicies, ProviderSettings
+from protocol.keccak import keccak256
+from protocol.payment import Book
+from protocol.pricing import PriceTable
+from protocol.renting import PublisherPolicies, PublisherSettings
+from protocol.sealing import HPKE
+from protocol.token import Token
+from protocol.units import MS_PER_S, NS_PER_S, Address, PeerId, Resource
+from sim.chain.model import ModelLedger
+from sim.chain.port import Blocks
+from sim.cluster import Caller, Machines
+from sim.content import Contents, SimImage
+from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER
+from sim.kernel.draws import Stream, stream_key
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import Keys, NodeSpec, PodSpec, StartUp
+from sim.keys import EVIDENCE_KIND, private_key
+from sim.network import Links, Place, Web
+from sim.parties import ProviderParty, PublisherParty
+from sim.recorder import Recorder
+from sim.scenario import convert, policies
+from sim.traffic import Poisson
+from sim.watch import Watcher
+
+if TYPE_CHECKING:
+    from protocol.auth import Scheme
+    from protocol.sealing import Sealer
+    from sim.records.writer import RunWriter
+    from sim.scenario.model import ProviderMember, PublisherMember, Scenario
+
+SET_UP_MARGIN_NS: Final = 30 * NS_PER_S
+SET_UP_TRANSACTIONS: Final = 3
+"""Providers send two transactions to be listed; the third is room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a publisher's pod is told to the data plane, before anything of its workload."""
+
+    member: PublisherMember
+    spec: PodSpec
+    image: SimImage
+    reference: str
+
+
+class World:
+    """One replication.
+
+    Args:
+        scenario: what is simulated.
+        replication: its number, from 0.
+        writer: where rows go.
+    """
+
+    def __init__(self, scenario: Scenario, replication: int, writer: RunWriter) -> None:
+        self.scenario = scenario
+        self.replication = replication
+        self.writer = writer
+        self.start_ns: int = scenario.start_ns
+        self.end_ns: int = scenario.start_ns + scenario.duration_ns
+        block_ns = scenario.chain.block_time_ns
+        set_up_ns = SET_UP_MARGIN_NS + SET_UP_TRANSACTIONS * (scenario.chain.confirmations + 2) * block_ns
+        self.begin_ns = self.start_ns - set_up_ns
+        self.env = simpy.Environment(initial_time=self.begin_ns)
+        self.scheme: Scheme = SECP256K1 if scenario.crypto == "real" else COUNTED_SCHEME
+        self.sealer: Sealer = HPKE if scenario.crypto == "real" else COUNTED_SEALER
+        self.recorder = Recorder(writer)
+        network = scenario.network
+        self.web = Web(
+            self.env,
+            Links(
+                far=convert.to_law(network.latency),
+                near=convert.to_law(network.latency_same_region),
+                loss_prob=float(network.loss_prob),
+                duplicate_prob=0.0,
+                bytes_per_s=network.bandwidth_bytes_per_s,
+            ),
+        )
+        self.contents = Contents()
+        self.images: dict[str, SimImage] = {}
+        self.nowhere = DataPlane([], start_ns=self.start_ns)
+        self.callers: dict[Address, Caller] = {}
+        self.demands: dict[Address, Demand] = {}
+        self.providers: dict[str, ProviderParty] = {}
+        self.publishers: dict[str, PublisherParty] = {}
+        provider_members, publisher_members = scenario.provider_members(), scenario.publisher_members()
+        keys = {m.name: private_key(scenario.seed, m.name) for m in (*provider_members, *publisher_members)}
+        addresses = {name: address_of(key) for name, key in keys.items()}
+        self.recorder.names = {address: name for name, address in addresses.items()}
+        self.recorder.groups = {m.name: m.group.name for m in (*provider_members, *publisher_members)}
+        self.terms = self._chain_terms()
+        self.blocks = self._chain(provider_members, publisher_members, addresses)
+        self.watcher = Watcher(self)
+        self.blocks.on_mined.append(self.recorder.mined)
+        self.blocks.on_mined.append(self.watcher.mined)
+        for provider in provider_members:
+            self._add_provider(provider, keys[provider.name], addresses[provider.name])
+        for index, publisher in enumerate(publisher_members):
+            self._add_publisher(publisher, index, keys[publisher.name], addresses[publisher.name])
+
+    # ------------------------------------------------------------ chain
+
+    def _chain_terms(self) -> ports.ChainTerms:
+        chain = self.scenario.chain
+        block_s = chain.block_time_ns // NS_PER_S
+        return ports.ChainTerms(
+            chain_id=chain.chain_id,
+            payment=_contract("Payment"),
+            registry=_contract("Registry"),
+            token=_contract("Token"),
+            confirmations=chain.confirmations,
+            inclusion_s=(chain.confirmations + 1) * block_s,
+        )
+
+    def _chain(
+        self,
+        providers: tuple[ProviderMember, ...],
+        publishers: tuple[PublisherMember, ...],
+        addresses: dict[str, Address],
+    ) -> Blocks:
+        scenario = self.scenario
+        tokens = {addresses[m.name]: m.group.wallet.payment_base for m in (*providers, *publishers)}
+        gas = {addresses[m.name]: m.group.wallet.gas_base for m in (*providers, *publishers)}
+        self.supply = sum(tokens.values())
+        self.gas_supply = sum(gas.values())
+        ledger = ModelLedger(
+            Book(Token(tokens), self.terms.payment),
+            native=gas,
+            block_time_s=scenario.chain.block_time_ns // NS_PER_S,
+            gas_price_wei=scenario.chain.gas_price_wei,
+            chain_id=scenario.chain.chain_id,
+            start_s=self.begin_ns // NS_PER_S,
+        )
+        outages = [(self.start_ns + o.at_ns, self.start_ns + o.at_ns + o.for_ns) for o in scenario.chain.outages]
+        return Blocks(self.env, ledger, outages=outages, on_submitted=self.recorder.sent)
+
+    # ------------------------------------------------------------ providers
+
+    def _add_provider(self, member: ProviderMember, key: bytes, address: Address) -> None:
+        group, scenario = member.group, self.scenario
+        nodes = [
+            NodeSpec(n.cpu_millis, n.memory_bytes, n.gpu, n.pull_bytes_per_s, n.image_cache_bytes)
+            for n in group.nodes
+            for _ in range(n.count)
+        ]
+        machines = Machines(
+            member.name,
+            DataPlane(nodes, start_ns=self.start_ns),
+            nodes,
+            self.nowhere,
+            storage_bytes=sum(n.storage_bytes * n.count for n in group.nodes),
+            caller_of=lambda workload: self._caller_of(workload, member),
+        )
+        prices = self.price_table(member)
+        token = scenario.payment_token
+        terms = group.terms
+        settings = ProviderSettings(
+            prices=prices,
+            regions=(group.region,),
+            multiaddrs=(f"/dns4/{member.name}.example/tcp/4001",),
+            assurance=Assurance.of(group.assurance),
+            evidence_kinds=(EVIDENCE_KIND,) if group.assurance != "none" else (),
+            tick_ns=terms.tick_ns,
+            tick_phase_ns=int(self.stream("tick", member.name).next() * terms.tick_ns),
+            min_unlock_s=terms.min_unlock_time_ns // NS_PER_S,
+            runway_ns=terms.runway_ns,
+            exposure_ns=terms.exposure_ns,
+            grace_s=terms.grace_ns // NS_PER_S,
+            offer_valid_ns=terms.offer_valid_ns,
+            token_per_gas=self.token_per_gas,
+        )
+        self.recorder.extra_prices[member.name] = (prices.gpu or 0, prices.ip or 0)
+        self.web.places[PeerId(member.name)] = Place(group.region)
+        party = ProviderParty(
+            self,
+            member,
+            key,
+            address,
+            machines,
+            settings,
+            ProviderPolicies(
+                price=policies.build("price", group.policies.price, token),
+                admission=policies.build("admission", group.policies.admission, token),
+                claims=policies.build("claim", group.policies.claim, token),
+            ),
+        )
+        self.providers[member.name] = party
+        self.watcher.attach(party)
+
+    def price_table(self, member: ProviderMember) -> PriceTable:
+        """A provider's prices as its registry table and record say them."""
+        prices = member.group.prices
+        return PriceTable(
+            token=self.terms.token,
+            cpu=prices.cpu,
+            ram=prices.memory,
+            storage=prices.storage,
+            egress=prices.egress,
+            ingress=prices.ingress,
+            gpu=prices.gpu,
+            ip=prices.ip,
+        )
+
+    @property
+    def token_per_gas(self) -> Fraction:
+        """What a base unit of the gas token is worth in base units of the payment token."""
+        gas = self.scenario.tokens.gas
+        return Fraction(gas.price_base or 0, 10**gas.decimals)
+
+    # ------------------------------------------------------------ publishers and their callers
+
+    def _add_publisher(self, member: PublisherMember, index: int, key: bytes, address: Address) -> None:
+        group, scenario = member.group, self.scenario
+        pod = convert.to_pod(member)
+        name = group.image.name or f"{member.name}/image"
+        reference = f"registry.example/{name}:1"
+        image = self.images.setdefault(reference, SimImage(group.image.size_bytes, len(self.images)))
+        spec = self._spec(member, index, pod, image, StartUp())
+        self.demands[address] = Demand(member, spec, image, reference)
+        self.callers[address] = Caller(
+            member.name, spec, self.nowhere, self.nowhere.host(spec, None, self.start_ns)
+        )
+        self.web.places[PeerId(member.name)] = Place(group.region or f"{member.name}-home-0")
+        token = scenario.payment_token
+        settings = PublisherSettings(
+            unlock_time_s=group.unlock_time_ns // NS_PER_S,
+            attestation=AttestationPolicy(live=False),
+            turn=index,
+        )
+        self.publishers[member.name] = PublisherParty(
+            self,
+            member,
+            key,
+            address,
+            self.with_image(pod, reference),
+            settings,
+            PublisherPolicies(
+                selection=policies.build("selection", group.policies.selection, token),
+                funding=policies.build("funding", group.policies.funding, token),
+                on_loss=policies.build("on_loss", group.policies.on_loss, token),
+            ),
+        )
+
+    def with_image(self, pod: manifest.Pod, reference: str) -> manifest.Pod:
+        """The pod whose first container runs the scenario's image; its others run what they name."""
+        first = replace(pod.containers[0], image=manifest.Image(url=reference))
+        for container in pod.containers[1:]:
+            self.images.setdefault(container.image.url, SimImage(0, len(self.images)))
+        return replace(pod, containers=(first, *pod.containers[1:]))
+
+    def _spec(
+        self, member: PublisherMember, index: int, pod: manifest.Pod, image: SimImage, start_up: StartUp
+    ) -> PodSpec:
+        group, scenario = member.group, self.scenario
+        resources = manifest.pod_resources(pod)
+        share = scenario.output.requests_share
+        traffic = convert.to_traffic(member, scenario)
+        return PodSpec(
+            pod_index=index,
+            keys=Keys.of(scenario.seed, self.replication, member.name),
+            traffic=Poisson(((0.0, 0.0),)) if traffic is None else traffic,
+            service=convert.to_service(member),
+            first_service=convert.to_first_service(member),
+            scaling=convert.to_scaling(group.model_copy(update={"manifest": pod})),
+            request_bytes=group.request_bytes,
+            response_bytes=group.response_bytes,
+            slots=group.slots,
+            discipline=group.discipline,
+            dispatch=group.dispatch,
+            cpu_millis=resources.get(Resource.CPU, 0),
+            memory_bytes=resources.get(Resource.MEMORY, 0),
+            gpus=resources.get(Resource.GPU, 0),
+            image_id=image.image_id,
+            image_bytes=image.packed_bytes,
+            start_up=start_up,
+            wait_limit_ns=group.wait_limit_ns,
+            sample_every=round(1 / share) if share else 0,
+            byte_rows=False,
+        )
+
+    def _caller_of(self, workload: ports.Workload, provider: ProviderMember) -> tuple[Caller, PodSpec]:
+        """Who calls a workload's pod, and how it runs at this provider."""
+        channel = wire.parse(wire.pb.PaymentChannel, bytes.fromhex(workload.annotation))
+        address = Address(channel.publisherAddress)
+        caller, demand = self.callers[address], self.demands[address]
+        cold = provider.group.cold_start
+        start_up = StartUp(
+            schedule=convert.to_law(cold.schedule),
+            decrypt_bytes_per_s=cold.decrypt_bytes_per_s,
+            application=convert.to_law(cold.application),
+        )
+        spec = self._spec(demand.member, demand.spec.pod_index, workload.pod, demand.image, start_up)
+        prices = provider.group.prices
+        priced = bool((spec.request_bytes and prices.ingress) or (spec.response_bytes and prices.egress))
+        return caller, replace(spec, traffic=caller.spec.traffic, byte_rows=priced)
+
+    def cpu_millis(self, pod: str) -> int:
+        """What one replica of a pod reserves [millicores]."""
+        return self.callers[self.publishers[pod].address].spec.cpu_millis
+
+    # ------------------------------------------------------------ chance
+
+    def stream(self, name: str, path: str) -> Stream:
+        """A stream of draws of its own."""
+        return Stream(self.key(name, path))
+
+    def key(self, name: str, path: str) -> tuple[int, int]:
+        """The key of such a stream."""
+        return stream_key(self.scenario.seed, self.replication, name, path)
+
+
+def _contract(name: str) -> Address:
+    return Address(keccak256(f"trusted-pods/simulated/{name}".encode())[12:])
