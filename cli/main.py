@@ -99,14 +99,19 @@ def run(
     """Run the scenario in FILE; leaves a directory with its tables, summary and report."""
     from cli.progress import progress_bar
     from cli.simulator import simulate
-
     from sim.runner import InvariantBroken
 
     broken: InvariantBroken | None = None
     with progress_bar(quiet=quiet or as_json) as progress:
         try:
             results = simulate(
-                file, overrides, seed=seed, replications=replications, workers=workers, out=out, progress=progress
+                file,
+                overrides,
+                seed=seed,
+                replications=replications,
+                workers=workers,
+                out=out,
+                progress=progress,
             )
         except InvariantBroken as bug:
             broken, results = bug, bug.results

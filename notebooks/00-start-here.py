@@ -83,7 +83,8 @@ axes.set(
     xscale="log", yscale="log", xlabel="requests answered, a pod", ylabel=f"a million requests [{token}]"
 )
 axes.axhline(run.metric("cost_per_million")["mean"], color="grey", linewidth=1, label="all requests together")
-axes.legend(frameon=False)
+_ = axes.legend(frameon=False)
+
 # %%
 order = pods.sort_values("served")["per_million"]
 tenth = max(1, len(order) // 10)

@@ -95,10 +95,13 @@ class Biller:
         for pod in pods:
             if not pod.billable:
                 continue  # it ended while the chain was asked
+            before = (pod.owed, pod.phase, pod.invested, pod.withdrawn)
             self._meter(pod, usage)
             self._decide(pod, seen)
-            changes.append(Put(PODS, pod.namespace, pod.to_record()))
-        await self._world.store.commit(changes)
+            if before != (pod.owed, pod.phase, pod.invested, pod.withdrawn):
+                changes.append(Put(PODS, pod.namespace, pod.to_record()))
+        if changes:
+            await self._world.store.commit(changes)
         if not isinstance(seen, Unknown):
             await self._claim([p for p in pods if p.billable])
 

@@ -6,7 +6,7 @@ wants), does what its mailbox says, and returns when the pod has ended and its m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
@@ -14,6 +14,7 @@ from protocol import manifest, wire
 from protocol.errors import PeerFault, Refusal
 from protocol.events import Event, Happened
 from protocol.payment import Deposit, Unlock
+from protocol.policies.funding import HOUR_NS, Purse
 from protocol.policies.on_loss import Loss, Then
 from protocol.ports import NoAnswer, TxConfirmed, Unknown
 from protocol.publisher import Failed, PublisherClient
@@ -62,6 +63,7 @@ class Guard:
         self._client = client
         self._world = client.world
         self._wishes = wishes
+        self._seen = (0, 0)  # when the last look was, and what was owed then
 
     async def run(self, rental: Rental) -> None:
         """Rent, watch, and rent again after a loss for as long as the policy wants; ends with the rental."""
@@ -94,8 +96,10 @@ class Guard:
         """
         clock, settings = self._world.clock, self._client.settings
         heard_ns = clock.now_ns()
+        self._seen = (heard_ns, 0)
+        purse: Purse | None = None
         while True:
-            every_ns = self._client.policies.funding.look_again_ns() or settings.look_ns
+            every_ns = self._client.policies.funding.look_again_ns(purse) or settings.look_ns
             wanted = await self._wishes.get(clock.now_ns() + every_ns)
             if wanted is not None:
                 if await self._grant(rental, wanted):
@@ -110,7 +114,7 @@ class Guard:
                     return await self._lost(rental, "ProviderSilent")
                 continue
             heard_ns = clock.now_ns()
-            await self._top_up(rental, int.from_bytes(status.owed, "big"))
+            purse = await self._top_up(rental, int.from_bytes(status.owed, "big"))
 
     async def _status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | str:
         """The provider's answer, silence, or the reason for which the pod has ended."""
@@ -129,22 +133,33 @@ class Guard:
 
     # ------------------------------------------------------------ money
 
-    async def _top_up(self, rental: Rental, owed: int) -> None:
-        """Ask the funding policy, by what the chain holds and the provider says is owed."""
+    async def _top_up(self, rental: Rental, owed: int) -> Purse | None:
+        """Ask the funding policy, by what the chain holds and the provider says is owed.
+
+        Returns:
+            The purse as it is now; None when the chain did not say.
+        """
         client, world = self._client, self._world
         channel = await client.read_channel(rental.key(world.signer.address))
         if channel is None or isinstance(channel, Unknown):
-            return
-        funds = await world.chain.funds(
-            world.signer.address, deadline_ns=world.clock.now_ns() + client.settings.chain_timeout_ns
-        )
+            return None
+        funds = await world.chain.funds(world.signer.address, deadline_ns=client.chain_deadline())
         if isinstance(funds, Unknown):
-            return
+            return None
+        now_ns = world.clock.now_ns()
+        seen_ns, seen_owed = self._seen
+        spent_an_hour = (owed - seen_owed) * HOUR_NS // max(1, now_ns - seen_ns)
+        self._seen = (now_ns, owed)
         rental.put_in = channel.invested_by_publisher
-        purse = client.purse(rental, funds.token, left=channel.invested_by_publisher - owed)
+        purse = replace(
+            client.purse(rental, funds.token, left=channel.invested_by_publisher - owed),
+            spent_an_hour=max(0, spent_an_hour),
+        )
         amount = min(client.policies.funding.deposit(purse), funds.token)
         if amount > 0:
             await self._deposit(rental, amount)
+            purse = replace(purse, left=channel.invested_by_publisher - owed + amount)
+        return purse
 
     async def _deposit(self, rental: Rental, amount: int) -> None:
         client = self._client

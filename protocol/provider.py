@@ -167,6 +167,7 @@ class ProviderClient:
         found = await store.scan(PODS)
         for name, record in found.items():
             pod = HostedPod.from_record(record)
+            pod.seen_ns = self.world.clock.now_ns()  # nobody could look while we were away
             if not (pod.phase.ended and pod.settled):
                 self.pods[name] = pod
         await self.biller.sender.resume()

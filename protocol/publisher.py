@@ -168,7 +168,7 @@ class PublisherClient:
         """Step 2: the registry's listings, at one block; silence is waited out, up to a limit."""
         market: Market | Unknown = Unknown("not asked")
         for _ in range(TRIES_OF_A_READ):
-            market = await self.world.chain.market(deadline_ns=self._chain_deadline())
+            market = await self.world.chain.market(deadline_ns=self.chain_deadline())
             if not isinstance(market, Unknown) and market.listings:
                 rental.cause = self.world.trace.emit(
                     Event(Happened.PROVIDERS_LISTED, amount=len(market.listings)), rental.cause
@@ -340,7 +340,7 @@ class PublisherClient:
             return Failed("ChainUnknown", channel.reason)
         if channel is None or not channel.exists:
             if not rental.deposit:
-                funds = await world.chain.funds(world.signer.address, deadline_ns=self._chain_deadline())
+                funds = await world.chain.funds(world.signer.address, deadline_ns=self.chain_deadline())
                 if isinstance(funds, Unknown):
                     return Failed("ChainUnknown", funds.reason)
                 rental.deposit = self.policies.funding.deposit(self.purse(rental, funds.token, left=None))
@@ -588,14 +588,15 @@ class PublisherClient:
 
     async def read_channel(self, key: ChannelKey) -> Channel | Unknown | None:
         """The channel at a block that counts; a silent chain is asked a few times."""
-        seen = await self.world.chain.channels([key], deadline_ns=self._chain_deadline())
+        seen = await self.world.chain.channels([key], deadline_ns=self.chain_deadline())
         return seen if isinstance(seen, Unknown) else seen.channels[key]
 
     async def keep(self, rental: Rental) -> None:
         """Write the rental down."""
         await self.world.store.commit([Put(TABLE, rental.pod_id.hex(), rental.to_record())])
 
-    def _chain_deadline(self) -> int:
+    def chain_deadline(self) -> int:
+        """When a read of the chain that begins now is given up."""
         return self.world.clock.now_ns() + self.settings.chain_timeout_ns
 
     def _passed_over(self, rental: Rental, provider: Address, failed: Failed) -> None:

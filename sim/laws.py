@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from protocol.errors import BadInput
@@ -75,25 +76,21 @@ def quantile_of(code: int, a: float, b: float, u: float) -> float:
                 (
                     (
                         (
-                            (
-                                (5.2264952788528545610e3 * r + 2.8729085735721942674e4) * r
-                                + 3.9307895800092710610e4
-                            )
-                            * r
-                            + 2.1213794301586595867e4
+                            (5.2264952788528545610e3 * r + 2.8729085735721942674e4) * r
+                            + 3.9307895800092710610e4
                         )
                         * r
-                        + 5.3941960214247511077e3
+                        + 2.1213794301586595867e4
                     )
                     * r
-                    + 6.8718700749205790830e2
+                    + 5.3941960214247511077e3
                 )
                 * r
-                + 4.2313330701600911252e1
+                + 6.8718700749205790830e2
             )
             * r
-            + 1.0
-        )
+            + 4.2313330701600911252e1
+        ) * r + 1.0
         return math.exp(a + b * (num / den))
     tail = u if q < 0.0 else 1.0 - u
     r = math.sqrt(-math.log(tail))
@@ -104,49 +101,41 @@ def quantile_of(code: int, a: float, b: float, u: float) -> float:
                 (
                     (
                         (
-                            (
-                                (7.74545014278341407640e-4 * r + 2.27238449892691845833e-2) * r
-                                + 2.41780725177450611770e-1
-                            )
-                            * r
-                            + 1.27045825245236838258e0
+                            (7.74545014278341407640e-4 * r + 2.27238449892691845833e-2) * r
+                            + 2.41780725177450611770e-1
                         )
                         * r
-                        + 3.64784832476320460504e0
+                        + 1.27045825245236838258e0
                     )
                     * r
-                    + 5.76949722146069140550e0
+                    + 3.64784832476320460504e0
                 )
                 * r
-                + 4.63033784615654529590e0
+                + 5.76949722146069140550e0
             )
             * r
-            + 1.42343711074968357734e0
-        )
+            + 4.63033784615654529590e0
+        ) * r + 1.42343711074968357734e0
         den = (
             (
                 (
                     (
                         (
-                            (
-                                (1.05075007164441684324e-9 * r + 5.47593808499534494600e-4) * r
-                                + 1.51986665636164571966e-2
-                            )
-                            * r
-                            + 1.48103976427480074590e-1
+                            (1.05075007164441684324e-9 * r + 5.47593808499534494600e-4) * r
+                            + 1.51986665636164571966e-2
                         )
                         * r
-                        + 6.89767334985100004550e-1
+                        + 1.48103976427480074590e-1
                     )
                     * r
-                    + 1.67638483018380384940e0
+                    + 6.89767334985100004550e-1
                 )
                 * r
-                + 2.05319162663775882187e0
+                + 1.67638483018380384940e0
             )
             * r
-            + 1.0
-        )
+            + 2.05319162663775882187e0
+        ) * r + 1.0
     else:
         r = r - 5.0
         num = (
@@ -154,49 +143,41 @@ def quantile_of(code: int, a: float, b: float, u: float) -> float:
                 (
                     (
                         (
-                            (
-                                (2.01033439929228813265e-7 * r + 2.71155556874348757815e-5) * r
-                                + 1.24266094738807843860e-3
-                            )
-                            * r
-                            + 2.65321895265761230930e-2
+                            (2.01033439929228813265e-7 * r + 2.71155556874348757815e-5) * r
+                            + 1.24266094738807843860e-3
                         )
                         * r
-                        + 2.96560571828504891230e-1
+                        + 2.65321895265761230930e-2
                     )
                     * r
-                    + 1.78482653991729133580e0
+                    + 2.96560571828504891230e-1
                 )
                 * r
-                + 5.46378491116411436990e0
+                + 1.78482653991729133580e0
             )
             * r
-            + 6.65790464350110377720e0
-        )
+            + 5.46378491116411436990e0
+        ) * r + 6.65790464350110377720e0
         den = (
             (
                 (
                     (
                         (
-                            (
-                                (2.04426310338993978564e-15 * r + 1.42151175831644588870e-7) * r
-                                + 1.84631831751005468180e-5
-                            )
-                            * r
-                            + 7.86869131145613259100e-4
+                            (2.04426310338993978564e-15 * r + 1.42151175831644588870e-7) * r
+                            + 1.84631831751005468180e-5
                         )
                         * r
-                        + 1.48753612908506148525e-2
+                        + 7.86869131145613259100e-4
                     )
                     * r
-                    + 1.36929880922735805310e-1
+                    + 1.48753612908506148525e-2
                 )
                 * r
-                + 5.99832206555887937690e-1
+                + 1.36929880922735805310e-1
             )
             * r
-            + 1.0
-        )
+            + 5.99832206555887937690e-1
+        ) * r + 1.0
     z = num / den
     if q < 0.0:
         z = -z
@@ -321,7 +302,9 @@ class Weibull:
     shape: float
 
     def __post_init__(self) -> None:
-        _require(0.0 < self.scale < math.inf and 0.0 < self.shape < math.inf, self, "scale, shape must be above 0")
+        _require(
+            0.0 < self.scale < math.inf and 0.0 < self.shape < math.inf, self, "scale, shape must be above 0"
+        )
 
     @property
     def mean(self) -> float:
@@ -353,7 +336,9 @@ class Pareto:
     shape: float
 
     def __post_init__(self) -> None:
-        _require(0.0 < self.scale < math.inf and 0.0 < self.shape < math.inf, self, "scale, shape must be above 0")
+        _require(
+            0.0 < self.scale < math.inf and 0.0 < self.shape < math.inf, self, "scale, shape must be above 0"
+        )
 
     @property
     def mean(self) -> float:
@@ -391,9 +376,9 @@ class Empirical:
         probs = [p for p, _ in self.points]
         values = [v for _, v in self.points]
         _require(len(self.points) >= 2 and probs[0] == 0.0 and probs[-1] == 1.0, self, "from 0 to 1")
-        _require(all(p < q for p, q in zip(probs, probs[1:], strict=False)), self, "probabilities must rise")
+        _require(all(p < q for p, q in pairwise(probs)), self, "probabilities must rise")
         _require(all(0.0 <= v < math.inf for v in values), self, "values must be finite and at least 0")
-        _require(all(v <= w for v, w in zip(values, values[1:], strict=False)), self, "values must not fall")
+        _require(all(v <= w for v, w in pairwise(values)), self, "values must not fall")
 
     @property
     def mean(self) -> float:
@@ -420,7 +405,7 @@ class Empirical:
         return Empirical(tuple((p, v * factor) for p, v in self.points))
 
     def _pieces(self) -> list[tuple[float, float, float, float]]:
-        return [(p, v, q, w) for (p, v), (q, w) in zip(self.points, self.points[1:], strict=False)]
+        return [(p, v, q, w) for (p, v), (q, w) in pairwise(self.points)]
 
 
 Law = Constant | Exponential | Uniform | Lognormal | Weibull | Pareto | Empirical

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Value = float | tuple[float, float] | None
 FAILURES: Final = ("timeout", "unreachable", "crashed", "evicted", "suspended", "limit")
+MOST_PODS: Final = 0.9
+"""Share of the pods that must have enough requests before their median speaks for all."""
 REPLICA_STATES: Final = ("starting", "idle", "busy", "draining")
 
 
@@ -88,15 +90,19 @@ class World:
         return sketch_quantile_ms(*self.sketch(kind), prob)
 
     def pod_quantile_ms(self, kind: str, prob: float) -> Value:
-        """The median over pods of each pod's own quantile, over pods that have enough requests for it."""
+        """The median over pods of each pod's own quantile; None when over a tenth of them have too few requests for it.
+
+        Only busy pods have enough for a tail quantile: their median would pass for everybody's.
+        """
         rows = self._tables.rows("latency", self.replication)
         rows = rows.where(rows.is_name("kind", [kind]))
         pods, names = rows.codes("pod")
+        asked = len(np.unique(pods))
         values = sketch_quantiles_ms(
             pods, rows.ints("bucket"), rows.ints("requests"), prob, groups=len(names)
         )
         values = values[~np.isnan(values)]
-        return float(np.median(values)) if len(values) else None
+        return float(np.median(values)) if asked and len(values) >= MOST_PODS * asked else None
 
     def pod_cold_share(self) -> Value:
         """The median over pods with a request served of their cold share."""
@@ -189,9 +195,7 @@ def _latency(kind: str, prob: float, per_pod: bool) -> Metric:
     what = "requests that waited for a start" if kind == "cold" else "requests answered"
     short = "cold starts" if kind == "cold" else "latency"
     if per_pod:
-        about = (
-            f"median over pods of the pod's own p{prob * 100:.0f} of {what}; pods with too few are left out"
-        )
+        about = f"median over pods of the pod's own p{prob * 100:.0f} of {what}; given when nine in ten have enough"
         return Metric(
             f"{name[:-3]}_pod_ms", "service", f"{short} p{prob * 100:.0f}, median pod", "ms", "terminating", "less",
             about, lambda world: world.pod_quantile_ms(kind, prob),

@@ -168,10 +168,9 @@ def summary_view(summary: Mapping[str, Any]) -> RenderableType:
     right = Group(sections["money"], "", sections["faults"], "", sections["market"], "")
     page = Columns([left, right], padding=(0, 4))  # one below the other where the terminal is narrow
     count = summary["replications"]
-    hours = summary["virtual_s"] / 3600
     head = Text.assemble(
         (str(summary["scenario"]), "bold"),
-        f"   {number_text(hours)} virtual hours, seed {summary['seed']}, ",
+        f"   {span_text(summary['virtual_s'])} of virtual time, seed {summary['seed']}, ",
         f"{count} replication{'' if count == 1 else 's'}",
         "" if count > 1 else " (so no intervals)",
     )
@@ -262,6 +261,14 @@ def unit_text(entry: Mapping[str, Any]) -> str:
     """The unit beside a value; a share is shown in per cent, and a count needs none."""
     unit = str(entry["unit"])
     return {"share": "%", "count": ""}.get(unit, unit)
+
+
+def span_text(span_s: float) -> str:
+    """A span of time in the unit that suits it: `20 min`, `8 h`, `30 days`."""
+    for unit_s, word, most in ((1, "s", 120), (60, "min", 120), (3600, "h", 96), (86400, "days", math.inf)):
+        if span_s < unit_s * most:
+            return f"{number_text(span_s / unit_s)} {word}"
+    raise AssertionError(span_s)
 
 
 def number_text(value: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 from protocol.errors import BadInput
@@ -41,8 +42,10 @@ class Poisson:
     def __post_init__(self) -> None:
         starts = [start for start, _ in self.rates_per_s]
         _require(bool(starts) and starts[0] >= 0.0, "rates_per_s", "at least one pair, starts from 0 on")
-        _require(all(a < b for a, b in zip(starts, starts[1:], strict=False)), "rates_per_s", "starts must rise")
-        _require(all(0.0 <= r < math.inf for _, r in self.rates_per_s), "rates_per_s", "rates must be 0 or more")
+        _require(all(a < b for a, b in pairwise(starts)), "rates_per_s", "starts must rise")
+        _require(
+            all(0.0 <= r < math.inf for _, r in self.rates_per_s), "rates_per_s", "rates must be 0 or more"
+        )
         if self.period_s is not None:
             _require(self.period_s > starts[-1], "period_s", "must be longer than the last start")
 
@@ -76,7 +79,9 @@ class Mmpp:
     mean_sojourn_s: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        _require(len(self.rates_per_s) == len(self.mean_sojourn_s) >= 1, "mmpp", "a rate and a sojourn a state")
+        _require(
+            len(self.rates_per_s) == len(self.mean_sojourn_s) >= 1, "mmpp", "a rate and a sojourn a state"
+        )
         _require(all(0.0 <= r < math.inf for r in self.rates_per_s), "rates_per_s", "rates must be 0 or more")
         _require(all(0.0 < s < math.inf for s in self.mean_sojourn_s), "mean_sojourn_s", "must be above 0")
 
@@ -105,8 +110,12 @@ class Trace:
     start_s: float = 0.0
 
     def __post_init__(self) -> None:
-        _require(len(self.counts) >= 1 and all(int(n) >= 0 for n in self.counts), "counts", "0 or more a minute")
-        _require(self.within_minute in ("uniform", "even", "bursty"), "within_minute", "uniform, even or bursty")
+        _require(
+            len(self.counts) >= 1 and all(int(n) >= 0 for n in self.counts), "counts", "0 or more a minute"
+        )
+        _require(
+            self.within_minute in ("uniform", "even", "bursty"), "within_minute", "uniform, even or bursty"
+        )
         _require(self.start_s >= 0.0, "start_s", "0 or more")
 
     @property
@@ -127,7 +136,7 @@ class Replay:
 
     def __post_init__(self) -> None:
         at = [int(t) for t in self.instants_ns]
-        _require(all(a <= b for a, b in zip(at, at[1:], strict=False)), "instants_ns", "must not fall")
+        _require(all(a <= b for a, b in pairwise(at)), "instants_ns", "must not fall")
         _require(not at or at[0] >= 0, "instants_ns", "0 or more")
 
     @property

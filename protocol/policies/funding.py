@@ -24,6 +24,7 @@ class Purse:
         wallet: what the publisher holds outside the channel.
         left: what the channel holds beyond what is owed, as last seen; None before it is opened.
         put_in: what was invested so far.
+        spent_an_hour: what an hour has cost since the last look [token base units an hour]; 0 before one.
     """
 
     cost_of: Callable[[int], int]
@@ -31,6 +32,7 @@ class Purse:
     wallet: int
     left: int | None
     put_in: int
+    spent_an_hour: int = 0
 
 
 class Funding(Protocol):
@@ -40,8 +42,12 @@ class Funding(Protocol):
         """What to put in now [token base units], 0 for nothing; before the channel exists, the first deposit."""
         ...
 
-    def look_again_ns(self) -> int | None:
-        """Nanoseconds until the purse is to be looked at again; None: never."""
+    def look_again_ns(self, purse: Purse | None) -> int | None:
+        """Nanoseconds until the purse is to be looked at again; None: never.
+
+        Args:
+            purse: as it was just seen; None when it was not.
+        """
         ...
 
 
@@ -62,49 +68,64 @@ class Once:
         """See `Funding.deposit`."""
         return max(purse.min_deposit, purse.cost_of(self.first)) if purse.left is None else 0
 
-    def look_again_ns(self) -> int | None:
+    def look_again_ns(self, purse: Purse | None) -> int | None:
         """See `Funding.look_again_ns`."""
         return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runway:
-    """Keep the channel between two marks, up to a ceiling.
+    """Keep the channel funded for a time at the present spending, up to a ceiling.
+
+    What an hour costs is what it cost since the last look, and at least what one replica costs: a pod that
+    sleeps now may wake. The closer the low mark, the sooner the next look.
 
     Attributes:
         first: the first deposit, as the time it would run one replica [ns].
-        low: top up when what is left would run one replica for less than this [ns].
-        tranche: what a top-up adds, as time of one replica [ns].
+        low: top up when what is left would last for less than this [ns].
+        tranche: what a top-up adds, as time at the present spending [ns].
         ceiling: the most to put in altogether [token base units]; None: the wallet is the limit.
-        look_every: how often to look [ns].
+        look_least: between two looks at least [ns]; the provider's meter moves once a billing tick.
+        look_most: between two looks at most [ns].
     """
 
     first: int = field(default=3 * HOUR_NS, metadata={"unit": "duration"})
     low: int = field(default=HOUR_NS, metadata={"unit": "duration"})
     tranche: int = field(default=3 * HOUR_NS, metadata={"unit": "duration"})
     ceiling: int | None = field(default=None, metadata={"unit": "money"})
-    look_every: int = field(default=HOUR_NS // 4, metadata={"unit": "duration"})
+    look_least: int = field(default=100 * NS_PER_S, metadata={"unit": "duration"})
+    look_most: int = field(default=HOUR_NS, metadata={"unit": "duration"})
 
     def __post_init__(self) -> None:
-        for name in ("first", "tranche", "look_every"):
+        for name in ("first", "tranche", "look_least", "look_most"):
             _positive(name, getattr(self, name))
         if self.low < 0:
             raise BadInput(f"low: {self.low}; allowed are durations of 0 and more")
         if self.ceiling is not None and self.ceiling < 0:
             raise BadInput(f"ceiling: {self.ceiling}; allowed are amounts of 0 and more")
+        if self.look_least > self.look_most:
+            raise BadInput(f"look_least: {self.look_least}; at most look_most, {self.look_most}")
 
     def deposit(self, purse: Purse) -> int:
         """See `Funding.deposit`."""
         if purse.left is None:
             return max(purse.min_deposit, purse.cost_of(self.first))
-        if purse.left >= purse.cost_of(self.low):
+        hour = self._an_hour(purse)
+        if purse.left * HOUR_NS >= hour * self.low:
             return 0
         room = purse.wallet if self.ceiling is None else min(purse.wallet, self.ceiling - purse.put_in)
-        return max(0, min(purse.cost_of(self.tranche), room))
+        return max(0, min(-(-hour * self.tranche // HOUR_NS), room))
 
-    def look_again_ns(self) -> int | None:
-        """See `Funding.look_again_ns`."""
-        return self.look_every
+    def look_again_ns(self, purse: Purse | None) -> int | None:
+        """See `Funding.look_again_ns`: halfway to the low mark, between the two bounds."""
+        if purse is None or purse.left is None:
+            return self.look_least
+        hour = max(1, self._an_hour(purse))
+        to_low_ns = purse.left * HOUR_NS // hour - self.low
+        return min(max(to_low_ns // 2, self.look_least), self.look_most)
+
+    def _an_hour(self, purse: Purse) -> int:
+        return max(purse.spent_an_hour, purse.cost_of(HOUR_NS))
 
 
 def _positive(name: str, value: int) -> None:

@@ -10,6 +10,8 @@ pod has run ahead to t.
 
 from __future__ import annotations
 
+from typing import Any
+
 from protocol import scaling
 from sim.kernel.arrivals import fill, start_source, step_source
 from sim.kernel.cache import compiled
@@ -68,7 +70,6 @@ from sim.kernel.state import (
     KPA,
     NEVER,
     PER_REQUEST,
-    READY,
     REFILL,
     REKEY,
     REPLACE,
@@ -264,9 +265,7 @@ def _shared(m, p, kind):  # type: ignore[no-untyped-def]
 
 @inline
 def _room(m):  # type: ignore[no-untyped-def]
-    return (
-        m.request_free >= 0 and m.samples_used < m.samples_n and m.rows_used + ROW_MARGIN < m.rows_n
-    )
+    return m.request_free >= 0 and m.samples_used < m.samples_n and m.rows_used + ROW_MARGIN < m.rows_n
 
 
 @inner
@@ -496,7 +495,7 @@ def _settle(m, p):  # type: ignore[no-untyped-def]
         set_expiry(m, p)
 
 
-def drive(meta, what, i, now):  # type: ignore[no-untyped-def]
+def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     """The kernel's one entry point.
 
     Args:
@@ -536,4 +535,4 @@ def drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     return DONE
 
 
-drive = compiled(drive)
+drive: Any = compiled(_drive)

@@ -16,7 +16,7 @@ from protocol import scaling as rules
 from protocol.errors import BadInput
 from protocol.units import NEVER_NS, NS_PER_MS, NS_PER_S
 from sim import traffic as flows
-from sim.kernel import sketches, state
+from sim.kernel import cache, sketches, state
 from sim.kernel.engine import ROW_MARGIN, drive
 from sim.kernel.specs import (
     OUTCOMES,
@@ -72,7 +72,9 @@ STARTS: Final = {
     "fixed": rules.fixed_start,
 }
 WORD: Final = 2**64 - 1
-FEW_PODS: Final = 32  # up to so many pods draw in long blocks, more in short ones: the buffers should stay in cache
+FEW_PODS: Final = (
+    32  # up to so many pods draw in long blocks, more in short ones: the buffers should stay in cache
+)
 LONG_BLOCK: Final = 256
 SHORT_BLOCK: Final = 32
 
@@ -152,6 +154,9 @@ class DataPlane:
         meta["replica_free_n"] = len(self._arrays["replicas"])
         meta["block"] = 1
         self._bind()
+        if not drive.signatures:  # compiled, or read from the cache, once a process
+            with cache.settings():
+                drive(self._meta, state.ADVANCE, 0, start_ns)
 
     @property
     def has_nodes(self) -> bool:
@@ -179,7 +184,15 @@ class DataPlane:
         pods = self._arrays["pods"]
         pods[handle] = np.zeros((), state.POD)
         p = pods[handle]
-        for name in ("root", "held_head", "held_tail", "ready_head", "ready_tail", "other_head", "other_tail"):
+        for name in (
+            "root",
+            "held_head",
+            "held_tail",
+            "ready_head",
+            "ready_tail",
+            "other_head",
+            "other_tail",
+        ):
             p[name] = -1
         for name in ("idle_top", "idle_bottom", "stage_rep", "done_rep", "rr", "heap_pos"):
             p[name] = -1
@@ -221,7 +234,8 @@ class DataPlane:
 
     def suspend(self, handle: int, now_ns: int) -> None:
         """Ends all replicas at once: what is held, queued or in service fails `evicted`, later arrivals
-        `suspended`. A pod that is not deployed stays so."""
+        `suspended`. A pod that is not deployed stays so.
+        """
         self._stop(handle, now_ns, state.STOPPED)
 
     def resume(self, handle: int, now_ns: int) -> None:
@@ -387,7 +401,9 @@ class DataPlane:
         pods = self._arrays["pods"]
         used = pods["used"] == 1
         sums = {name: int(pods[field][used].sum()) for name, field in _TOTALS}
-        sums["failed"] = int(self._arrays["fails"][used].sum()) - int(self._arrays["fails"][used, SERVED].sum())
+        sums["failed"] = int(self._arrays["fails"][used].sum()) - int(
+            self._arrays["fails"][used, SERVED].sum()
+        )
         sums["idle"] -= sums["busy"]
         nodes = self._arrays["nodes"][: self._node_count]
         sums["cpu_millis"] = int((nodes["cpu"] - nodes["cpu_free"]).sum())
@@ -520,7 +536,9 @@ class DataPlane:
             "image_bytes": spec.image_bytes,
             "min_replicas": params[rules.MIN_REPLICAS],
             "max_replicas": params[rules.MAX_REPLICAS],
-            "idle_ns": params[rules.PER_REQUEST_EXPIRY_NS] if spec.scaling.policy == "per_request" else NEVER_NS,
+            "idle_ns": params[rules.PER_REQUEST_EXPIRY_NS]
+            if spec.scaling.policy == "per_request"
+            else NEVER_NS,
         }
         for name, value in values.items():
             p[name] = value
@@ -556,6 +574,7 @@ class DataPlane:
             return known[1]
         ints: list[int] | Array = []
         floats: list[float] = []
+        length = 0
         match traffic:
             case flows.Poisson():
                 steps = list(traffic.rates_per_s)
@@ -709,7 +728,9 @@ def _checked(spec: PodSpec) -> None:
     """Refuses a spec that the kernel cannot run."""
     scaling = spec.scaling
     if len(scaling.params) != rules.PARAMS_LENGTH:
-        raise BadInput(f"pod {spec.pod_index}: scaling.params has {len(scaling.params)} of {rules.PARAMS_LENGTH}")
+        raise BadInput(
+            f"pod {spec.pod_index}: scaling.params has {len(scaling.params)} of {rules.PARAMS_LENGTH}"
+        )
     low, top = scaling.params[rules.MIN_REPLICAS], scaling.params[rules.MAX_REPLICAS]
     if not 0 <= low <= top:
         raise BadInput(f"pod {spec.pod_index}: 0 <= min replicas {low} <= max replicas {top}")

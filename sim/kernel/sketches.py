@@ -15,6 +15,18 @@ import numpy.typing as npt
 from protocol.errors import BadInput
 from sim.kernel.state import BUCKET_SHIFT, BUCKETS, FIRST_BUCKET
 
+__all__ = [
+    "BUCKETS",
+    "EDGES_NS",
+    "FIRST_BUCKET",
+    "Sketch",
+    "count",
+    "empty",
+    "mean_ns",
+    "merge",
+    "quantile_ns",
+]
+
 Sketch = npt.NDArray[np.int64]
 
 EDGES_NS: npt.NDArray[np.float64] = (

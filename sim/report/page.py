@@ -11,7 +11,7 @@ from sim.records.directory import REPORT
 from sim.report import plots_parties, plots_time
 from sim.report.data import RunData
 from sim.report.style import Plot, look
-from sim.summary import SECTIONS, number_text, unit_text, value_text
+from sim.summary import SECTIONS, number_text, span_text, unit_text, value_text
 
 if TYPE_CHECKING:
     from sim.records.reader import RunTables
@@ -73,7 +73,7 @@ def _content(run: RunData) -> dict[str, Any]:
         "name": summary["scenario"],
         "seed": summary["seed"],
         "replications": summary["replications"],
-        "length": f"{number_text((origin['end_ns'] - origin['start_ns']) / run.time.ns)} {run.time.word}",
+        "length": span_text(summary["virtual_s"]),
         "parties": {
             "providers": number_text(len(run.tables.rows("providers", 0))),
             "publishers": number_text(len(run.tables.rows("publishers", 0))),

@@ -105,7 +105,7 @@ def pods(run: RunData) -> Plot | None:
     for axes in (left, right):
         log_axis(axes, "x")
         axes.set_xlabel("requests answered, a pod")
-        legend_above(axes, 4)
+        legend_above(axes, 5, marks=True)
     log_axis(right, "y")
     left.set_ylim(-2, 102)
     left.set_ylabel("of them waited for a start [%]")
@@ -161,7 +161,7 @@ def cost(run: RunData) -> Plot | None:
     log_axis(left, "y")
     left.set_xlabel("requests answered, a pod")
     left.set_ylabel(f"cost of the pod [{run.token}]")
-    legend_above(left, 4)
+    legend_above(left, 5, marks=True)
     sorted_cost = np.sort(per_million)
     right.plot(sorted_cost, np.arange(1, len(order) + 1) / len(order) * 100, color=INKS["blue"])
     log_axis(right, "x")

@@ -122,7 +122,8 @@ def requests(run: RunData) -> Plot:
         axes.set_ylim(bottom=0)
     sentence = (
         f"{value_text(run.metric('requests_served'))} of {value_text(run.metric('requests_arrived'))} requests were "
-        f"answered, {value_text(run.metric('requests_failed'))} failed; {value_text(run.metric('requests_held'))} "
+        f"answered, {value_text(run.metric('requests_failed'))} failed{_why_failed(run)}; "
+        f"{value_text(run.metric('requests_held'))} "
         "of those answered had waited for a replica to start."
     )
     totals = {name: run.series(name) for name in ("arrivals", "served", "failed", "held", "queued")}
@@ -133,6 +134,20 @@ def requests(run: RunData) -> Plot:
     return Plot(
         "requests", "Requests", sentence, svg_of(drawn, "requests"), header, _rows(run, totals), basis
     )
+
+
+def _why_failed(run: RunData) -> str:
+    """The commonest cause of failure, with its share; nothing when nothing failed."""
+    causes = {
+        name.removeprefix("failed_").replace("_", " "): float(entry["mean"] or 0)
+        for name, entry in run.summary["metrics"].items()
+        if name.startswith("failed_")
+    }
+    total = sum(causes.values())
+    if total <= 0:
+        return ""
+    commonest = max(causes, key=lambda cause: causes[cause])
+    return f" ({causes[commonest] / total * 100:.0f} % of them: {commonest})"
 
 
 def removals(run: RunData) -> Plot | None:

@@ -173,9 +173,10 @@ def svg_of(drawn: Figure, key: str) -> str:
     return re.sub(r"\n\s*", "\n", text)
 
 
-def legend_above(axes: Axes, columns: int = 6) -> None:
-    """The legend as one line above the panel, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns)
+def legend_above(axes: Axes, columns: int = 6, *, marks: bool = False) -> None:
+    """The legend as one line above the panel, where it hides nothing; `marks` need less room than lines."""
+    room = {"handlelength": 0.6, "handletextpad": 0.4, "columnspacing": 1.0} if marks else {}
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, **room)
 
 
 def log_axis(axes: Axes, which: str) -> None:

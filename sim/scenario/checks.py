@@ -329,14 +329,6 @@ def policies_agree(scenario: Scenario) -> Iterator[Found]:
         for j, name in enumerate(named if isinstance(named, list | tuple) else []):
             if name not in members:
                 yield (*at, "providers", j), _no_member("provider", str(name), scenario.providers)
-        funding = group.policies.funding
-        if funding.use == "runway" and {"first", "low"} <= set(funding.with_):
-            first, low = funding.with_["first"], funding.with_["low"]
-            if q.read_duration_ns(low) >= q.read_duration_ns(first):
-                yield (
-                    ("publishers", i, "policies", "funding", "with", "low"),
-                    f"{low} is not less than first, {first}: it would top up as soon as it had deposited",
-                )
         lifetime = group.lifetime
         if isinstance(lifetime, Law) and lifetime.constant_ns == 0:
             yield ("publishers", i, "lifetime"), "0s: a publisher that leaves as it comes runs nothing"

@@ -212,7 +212,7 @@ def _with_policies(scenario: Scenario) -> tuple[Scenario, list[checks.Found]]:
                 settings = policies.settings_of(policies.build(kind, spec, token), token)
             except policies.BadPolicy as error:
                 where: KeyPath = (*at, "policies", kind)
-                bad.append(((*where, "with", error.key) if error.key else where, error.text))
+                bad.extend(((*where, "with", key) if key else where, text) for key, text in error.found)
                 continue
             if settings is not None:
                 changed[kind] = spec.model_copy(update={"with_": settings})

@@ -46,14 +46,12 @@ class BadPolicy(BadInput):
     """A policy cannot be built.
 
     Args:
-        key: the setting that is wrong; None: the policy itself.
-        text: what is wrong.
+        found: what is wrong: the setting (None: the policy itself) and a text, one pair or more.
     """
 
-    def __init__(self, key: str | None, text: str) -> None:
-        super().__init__(text)
-        self.key = key
-        self.text = text
+    def __init__(self, *found: tuple[str | None, str]) -> None:
+        super().__init__("; ".join(text for _, text in found))
+        self.found = found
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +87,17 @@ def find(kind: str, use: str) -> type:
         return known[use]
     module, colon, name = use.partition(":")
     if not colon:
-        raise BadPolicy(
-            None,
-            f"there is no {kind} policy '{use}'; {hint(use, known)} (a class of your own is package.module:Class)",
-        )
+        near = f"{hint(use, known)} (a class of your own is package.module:Class)"
+        raise BadPolicy((None, f"there is no {kind} policy '{use}'; {near}"))
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
-        raise BadPolicy(None, f"'{use}' cannot be imported: {error}") from None
+        raise BadPolicy((None, f"'{use}' cannot be imported: {error}")) from None
     except Exception as error:  # a module of a researcher's can fail in any way while it is imported
-        raise BadPolicy(None, f"'{use}' cannot be imported: {type(error).__name__}: {error}") from error
+        text = f"'{use}' cannot be imported: {type(error).__name__}: {error}"
+        raise BadPolicy((None, text)) from error
     if not isinstance(found, type):
-        raise BadPolicy(None, f"module '{module}' has no class '{name}'; {hint(name, _classes(module))}")
+        raise BadPolicy((None, f"module '{module}' has no class '{name}'; {hint(name, _classes(module))}"))
     return found
 
 
@@ -140,34 +137,39 @@ def build(kind: str, spec: PolicySpec, token: q.Denomination) -> Any:
     """
     cls = find(kind, spec.use)
     known = [name for name in inspect.signature(cls).parameters if name not in ("args", "kwargs")]
-    for name in spec.with_:
-        if name not in known:
-            raise BadPolicy(
-                name, f"unknown setting of '{spec.use}'; " + (hint(name, known) if known else "it has none")
-            )
     fields = {field.name: field for field in dataclasses.fields(cls)} if is_dataclass(cls) else {}
     hints = _hints(cls) if fields else {}
+    found: list[tuple[str | None, str]] = []
     settings: dict[str, Any] = {}
     for name, value in spec.with_.items():
         unit = _UNITS.get(fields[name].metadata.get("unit", "")) if name in fields else None
         try:
-            if unit is not None and value is not None:
-                value = unit.read(value, token)
+            if name not in known:
+                found.append((name, f"unknown setting of '{spec.use}'; {hint(name, known)}"))
+            elif unit is not None and value is not None:
+                settings[name] = unit.read(value, token)
             elif name in hints:
-                value = TypeAdapter(hints[name]).validate_python(value, strict=False)
+                settings[name] = TypeAdapter(hints[name]).validate_python(value)
+            else:
+                settings[name] = value
         except ValidationError as error:
-            raise BadPolicy(
-                name, f"{q.show(value)} is not allowed: {error.errors()[0]['msg'].lower()}"
-            ) from None
+            said = error.errors()[0]["msg"]
+            found.append((name, f"{q.show(value)} is not allowed: {said[:1].lower()}{said[1:]}"))
         except ValueError as error:
-            raise BadPolicy(name, str(error)) from None
-        settings[name] = value
+            found.append((name, str(error)))
+    if found:
+        raise BadPolicy(*found)
     try:
-        return cls(**settings)
+        policy = cls(**settings)
     except BadInput as error:
-        raise BadPolicy(None, str(error)) from None
+        raise BadPolicy((None, str(error))) from None
     except TypeError as error:
-        raise BadPolicy(None, f"'{spec.use}': {error}") from None
+        raise BadPolicy((None, f"'{spec.use}': {error}")) from None
+    if isinstance(policy, funding.Runway) and policy.low >= policy.first:
+        low, first = q.write_duration(policy.low), q.write_duration(policy.first)
+        text = f"{low} is not less than first, {first}: it would top up as soon as it had deposited"
+        raise BadPolicy(("low", text))
+    return policy
 
 
 def settings_of(policy: Any, token: q.Denomination) -> dict[str, Any] | None:

@@ -150,7 +150,12 @@ class _Builder:
             case yaml.SequenceNode():
                 return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
             case _:
-                return _scalar(node)
+                try:
+                    return _scalar(node)
+                except UnicodeDecodeError:
+                    text = "the text has half a character (a lone surrogate)"
+                    self.problems.append(Problem(self.file, node.start_mark.line + 1, dotted(path), text))
+                    return ""
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -180,6 +185,8 @@ class _Builder:
 
 def _scalar(node: yaml.Node) -> Any:
     text = str(node.value)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # JSON escapes one character as two halves
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16")
     if node.tag == _NULL:
         return None
     if node.tag == _BOOL:

@@ -182,10 +182,10 @@ def machine_for(payment: Any, *, fee: int = 0) -> type[RuleBasedStateMachine]:
                     row.timer = self.now + row.unlock_time
                     assert events == (payment.UnlockTimerStarted(self.key(publisher), row.timer),)
 
-        @rule(publisher=publishers, wait=st.booleans())
-        def publisher_withdraws(self, publisher: Address, wait: bool) -> None:
-            if wait:
-                self.time_comes_to_an_unlock(publisher, 0)
+        @rule(publisher=publishers, late=st.sampled_from([None, -1, 0]))
+        def publisher_withdraws(self, publisher: Address, late: int | None) -> None:
+            if late is not None:
+                self.time_comes_to_an_unlock(publisher, late)
             row = self.rows.get(publisher)
             rest = row.invested - row.withdrawn if row else 0
             refusal = "ChannelLocked" if not self.unlocked(publisher) else None if rest else "AmountRequired"
@@ -201,7 +201,8 @@ def machine_for(payment: Any, *, fee: int = 0) -> type[RuleBasedStateMachine]:
             self, publisher: Address, amount: int, unlock_time: int
         ) -> None:
             self.publisher_unlocks(publisher)
-            self.publisher_withdraws(publisher, True)
+            self.publisher_withdraws(publisher, -1)
+            self.publisher_withdraws(publisher, 0)
             self.publisher_creates(publisher, amount, unlock_time, True)
 
         @rule(publisher=publishers)
@@ -266,6 +267,14 @@ def machine_for(payment: Any, *, fee: int = 0) -> type[RuleBasedStateMachine]:
             events = self.send(PIA, payment.WithdrawMany(tuple(claims), to), None)
             self.pay(PIA if to == NOBODY else to, sum_paid)
             assert events == tuple(expected)
+
+        @rule(publisher=publishers, amount=amounts, many=st.booleans())
+        def provider_claims_while_an_unlock_runs(self, publisher: Address, amount: int, many: bool) -> None:
+            self.publisher_unlocks(publisher)
+            if many:
+                self.provider_claims_many([(publisher, 0, amount)], NOBODY)
+            else:
+                self.provider_withdraws(publisher, amount, True, NOBODY)
 
         @rule(publisher=publishers)
         def provider_releases(self, publisher: Address) -> None:

@@ -26,7 +26,7 @@ from sim.records.schema import (
 )
 from sim.records.writer import RunWriter
 from sim.statistics import bucket_of
-from sim.summary import number_text, summarise, summary_view, value_text
+from sim.summary import number_text, span_text, summarise, summary_view, value_text
 from tests.sim.example_run import write_example
 
 S = 10**9
@@ -170,6 +170,30 @@ def test_latency_is_pooled_and_per_pod_and_says_too_few(summary: dict[str, Any])
     assert metrics["latency_p99_ms"]["mean"] is None
     assert value_text(metrics["latency_p99_ms"]) == "too few"
     assert value_text(metrics["cold_latency_p50_ms"]) == "too few"
+
+
+def test_the_median_pod_is_not_spoken_for_by_the_busy_ones(tmp_path: Path) -> None:
+    with RunWriter(tmp_path) as writer:
+        for number in range(10):
+            requests = 10_000 if number < 9 else 9_999
+            writer.append(
+                "latency", LatencyCount(f"p-{number}", "b", "all", bucket_of((number + 1) * 1e6), requests)
+            )
+        for number in range(10):
+            writer.append(
+                "latency", LatencyCount(f"p-{number}", "b", "cold", bucket_of(1e6), 10_000 - number // 8)
+            )
+    metrics = summarise(RunTables(tmp_path), ORIGIN)["metrics"]
+    assert metrics["latency_p99_pod_ms"]["mean"] == pytest.approx(5, rel=0.008)
+    assert metrics["latency_p50_pod_ms"]["mean"] == pytest.approx(5.5, rel=0.008)
+    assert metrics["cold_latency_p99_pod_ms"]["mean"] is None
+
+
+@pytest.mark.parametrize(
+    ("span_s", "text"), [(90, "90 s"), (1200, "20 min"), (28_800, "8 h"), (2_592_000, "30 days")]
+)
+def test_spans_have_the_unit_that_suits_them(span_s: float, text: str) -> None:
+    assert span_text(span_s) == text
 
 
 def test_conservation_is_exact_and_a_lost_token_shows(summary: dict[str, Any], tmp_path: Path) -> None:

@@ -95,9 +95,7 @@ def test_m_d_1() -> None:
 
 @pytest.mark.parametrize("law", [Constant(1), Exponential(1), Uniform(0, 2), Lognormal(1, 1.2)])
 def test_processor_sharing_is_insensitive(law: Law) -> None:
-    got = figures(
-        lambda n: pod(0.8, law, fixed(1), seed=n, discipline="processor_sharing"), 2_000, 100_000
-    )
+    got = figures(lambda n: pod(0.8, law, fixed(1), seed=n, discipline="processor_sharing"), 2_000, 100_000)
     agrees(got["system"], 5.0, 0.08)
 
 

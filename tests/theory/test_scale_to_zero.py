@@ -12,8 +12,8 @@ import statistics
 
 import pytest
 
-from sim.laws import Constant, Exponential, Law
 from sim.kernel.plane import StartUp
+from sim.laws import Constant, Exponential, Law
 from tests.sim.kernel.worlds import S, per_request, pod, run
 
 Z = 4.5

@@ -20,7 +20,9 @@ KNOWN = {  # figure: (mean, half-width of its own uncertainty)
 def test_simfaas() -> None:
     got: dict[str, list[float]] = {name: [] for name in KNOWN}
     for seed in range(SEEDS):
-        spec = pod(0.9, Exponential(1.991), per_request(600, 1000), seed=seed, first_service=Exponential(2.244))
+        spec = pod(
+            0.9, Exponential(1.991), per_request(600, 1000), seed=seed, first_service=Exponential(2.244)
+        )
         plane, handle, end = run(spec, HORIZON_S)
         c = plane.counters(handle, end)
         seconds = HORIZON_S * S

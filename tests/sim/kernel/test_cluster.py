@@ -180,7 +180,13 @@ def test_scaling_down_drains_the_newest_when_all_are_busy() -> None:
     plane.advance(START + 2_100 * S)
     assert timeline(plane)[-3:] == [(2040.0, 0, 4), (2040.0, 0, 3), (2040.0, 0, 2)]
     rows = plane.take_requests()
-    assert [int(r["replica"]) for r in rows[rows["index"] >= 18]] == [0, 1, 2, 3, 4]  # the last avoids the drained
+    assert [int(r["replica"]) for r in rows[rows["index"] >= 18]] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]  # the last avoids the drained
 
 
 def test_a_crash_fails_what_is_in_flight_and_starts_elsewhere() -> None:
@@ -239,7 +245,9 @@ def test_a_full_queue_refuses() -> None:
 
 def test_processor_sharing_by_hand() -> None:
     """Two requests of 4 s and 1 s on one processor from 1 s and 2 s: the short one ends at 4, the long at 6."""
-    short = pod(at(1, 2), 1.0, fixed(1), first_service=Constant(4), discipline="processor_sharing", sample_every=1)
+    short = pod(
+        at(1, 2), 1.0, fixed(1), first_service=Constant(4), discipline="processor_sharing", sample_every=1
+    )
     plane, _, _ = run(short, 20)
     assert ends(plane) == [(4.0, "served"), (6.0, "served")]
 

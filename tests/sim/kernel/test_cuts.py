@@ -74,10 +74,12 @@ def pods(draw: st.DrawFn, index: int) -> PodSpec:
         slots = draw(st.sampled_from([1, 2, 5]))
     if discipline == "processor_sharing" and dispatch == "central":
         dispatch = "least"
+    schedules: list[Law] = [Constant(0.0), Constant(1.0), Exponential(0.5)]
+    applications: list[Law] = [Constant(0.0), Constant(2.0), Exponential(4.0)]
     start = StartUp(
-        draw(st.sampled_from([Constant(0.0), Constant(1.0), Exponential(0.5)])),
+        draw(st.sampled_from(schedules)),
         draw(st.sampled_from([0, 10 * MIB])),
-        draw(st.sampled_from([Constant(0.0), Constant(2.0), Exponential(4.0)])),
+        draw(st.sampled_from(applications)),
     )
     return pod(
         draw(traffics),
@@ -117,13 +119,27 @@ class Played:
     transitions_ns: list[int]
 
 
-OPS = ["suspend", "resume", "crash", "crash", "restore", "update", "grow", "move", "isolate", "rejoin", "undeploy"]
+OPS = [
+    "suspend",
+    "resume",
+    "crash",
+    "crash",
+    "restore",
+    "update",
+    "grow",
+    "move",
+    "isolate",
+    "rejoin",
+    "undeploy",
+]
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     nodes = tuple(
-        NodeSpec(draw(st.sampled_from([1000, 2500])), 1000, 0, draw(st.sampled_from([2, 50])) * MIB, size * MIB)
+        NodeSpec(
+            draw(st.sampled_from([1000, 2500])), 1000, 0, draw(st.sampled_from([2, 50])) * MIB, size * MIB
+        )
         for size in draw(st.lists(st.sampled_from([0, 110, 1000]), min_size=1, max_size=3))
     )
     some = tuple(draw(pods(i)) for i in range(draw(st.integers(1, 4))))
@@ -146,7 +162,9 @@ def play(world: World, cuts_ns: list[int], order: list[int], *, check: bool = Fa
     samples: list[Any] = []
     read: list[Any] = []
     status = dict.fromkeys(specs, "on")
-    steps = [(START + at, 0, "cut", 0) for at in cuts_ns] + [(START + at, 1, op, k) for at, op, k in world.script]
+    steps = [(START + at, 0, "cut", 0) for at in cuts_ns] + [
+        (START + at, 1, op, k) for at, op, k in world.script
+    ]
     for at, _, op, k in [*sorted(steps), (START + HORIZON_S * S, 2, "cut", 0)]:
         for plane in planes:
             plane.advance(at)
@@ -211,18 +229,18 @@ def play(world: World, cuts_ns: list[int], order: list[int], *, check: bool = Fa
         _bills_match(joined[j], {k % len(world.pods) for _, op, k in world.script if op == "move"})
     read += [a.tobytes() for a in (*joined, *taken)]
     read += [plane.cold_sketch().tobytes() for plane in planes]
-    read += [plane.node_use(n, end) for plane in planes for n in range(len(world.nodes) if plane is here else 1)]
+    read += [
+        plane.node_use(n, end) for plane in planes for n in range(len(world.nodes) if plane is here else 1)
+    ]
     replicas = joined[0][joined[0]["kind"] == 0]
     return Played(_plain(read), sorted({int(t) - START for t in replicas["t_ns"]})[:200])
 
 
 def _plain(values: list[Any]) -> list[bytes | str]:
     """Everything as bytes or text, so that equal means equal to the last bit."""
-    flat: list[bytes | str] = []
-    for value in values:
-        for part in value if isinstance(value, tuple) else (value,):
-            flat.append(part.tobytes() if isinstance(part, np.ndarray) else part if isinstance(part, bytes) else repr(part))
-    return flat
+    parts = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
+    raw = [part.tobytes() if isinstance(part, np.ndarray) else part for part in parts]
+    return [part if isinstance(part, bytes) else repr(part) for part in raw]
 
 
 def _within_capacity(planes: list[DataPlane], world: World, at: int) -> None:
@@ -245,7 +263,7 @@ def _bills_match(rows: Any, moved: set[int]) -> None:
             before = after
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(world=worlds(), seed=st.integers(0, 2**32))
 def test_cuts_and_order_change_no_byte(world: World, seed: int) -> None:
     chance = random.Random(seed)

@@ -28,7 +28,7 @@ def arrivals(traffic: Traffic, horizon_s: float, seed: int = 1) -> Any:
 
 def near(count: float, mean: float, variance: float) -> bool:
     """Within five standard deviations."""
-    return abs(count - mean) <= 5 * variance**0.5
+    return bool(abs(count - mean) <= 5 * variance**0.5)
 
 
 def test_constant_poisson() -> None:

@@ -22,8 +22,7 @@ WHOLE = to_data(
         [
             "faults=[{kind: node_crash, provider: budget-0, node: 0, at: 1m, for: 1m}]",
             "chain.outages=[{at: 1m, for: 1m}]",
-            "network.partitions=[{regions: [bul-east-1, bul-east-1], at: 1h, for: 1s}]",
-        ][:2],
+        ],
     )
 )
 KEYS = sorted({key for model in walk() for key in fields_by_key(model)})
@@ -60,7 +59,7 @@ def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
     return data
 
 
-@settings(max_examples=400)
+@settings(max_examples=120)
 @given(st.sampled_from(PLACES), values)
 def test_one_value_replaced_by_anything(path: tuple[Any, ...], value: Any) -> None:
     text = yaml.safe_dump(changed(path, value))
@@ -73,7 +72,7 @@ def test_one_value_replaced_by_anything(path: tuple[Any, ...], value: Any) -> No
         assert loads(resolved(scenario)) == scenario
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(st.sampled_from(PLACES), values)
 def test_an_override_is_the_same_as_the_file_saying_so(path: tuple[Any, ...], value: Any) -> None:
     def outcome(text: str, overrides: list[str]) -> Any:

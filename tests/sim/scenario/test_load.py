@@ -155,6 +155,12 @@ def test_scalars_read_as_they_look(text: str, value: object) -> None:
     assert got == value and type(got) is type(value)
 
 
+def test_characters_that_json_writes_as_two_halves_are_whole() -> None:
+    assert parse_value(r'"\ud83d\ude00"') == "\N{GRINNING FACE}"
+    with pytest.raises(ScenarioErrors, match="half a character"):
+        parse_value(r'"\ud83d"')
+
+
 def test_lines_are_known() -> None:
     document = parse_yaml("a: 1\nb:\n  - c: 2\n    d:\n      e: 3\n", "f")
     assert [

@@ -79,8 +79,10 @@ def test_a_class_of_ones_own() -> None:
         ("funding", spec("runway", ceiling="2 ETH"), "the token here is DAI"),
         ("selection", spec("cheapest", assurance="total"), "total"),
         ("selection", spec("cheapest", regions=3), "3 is not allowed"),
+        ("funding", spec("runway", first="1h", low="2h"), "2h is not less than first, 1h"),
+        ("funding", spec("runway", low=None), "is not allowed"),
         ("selection", spec("runway"), "there is no selection policy 'runway'"),
-        ("on_loss", spec("leave", when="now"), "it has none"),
+        ("on_loss", spec("leave", when="now"), "there is none"),
     ],
 )
 def test_what_cannot_be_built_says_why(kind: str, wrong: PolicySpec, text: str) -> None:
