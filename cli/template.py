@@ -29,7 +29,7 @@ duration: 2h                  # virtual time
 chain:
   block_time: 2s
   confirmations: 3            # blocks until a party believes what it sees
-  gas_price: 0.05 gwei
+  gas_price: 0.005 gwei
 
 tokens:
   payment: {{symbol: DAI, decimals: 18}}
@@ -65,7 +65,7 @@ publishers:
     manifest: manifest.yaml
     scaling: {{policy: keda, target_pending_requests: 2, min_replicas: 1, max_replicas: 5}}
     slots: 2
-    traffic: {{poisson: {{steps: [{{at: 0s, rate: 6/min}}, {{at: 1h, rate: 1/s}}]}}}}
+    traffic: {{poisson: {{steps: [{{at: 0s, rate: 6/min}}, {{at: 1h, rate: 20/min}}]}}}}
     service: {{lognormal: {{mean: 1.5s, cv: 1.2}}}}
     policies: {{funding: {{use: once, with: {{first: 1h}}}}}}
 

@@ -370,7 +370,7 @@ def _key_node(m, n):  # type: ignore[no-untyped-def]
         node.next_ns = NEVER
     else:
         left_ns = (pulls_of(m)[k].target - node.v) * node.n_pulls / node.bandwidth * 1e9
-        node.next_ns = node.v_last + max(0, int(math.ceil(left_ns)))
+        node.next_ns = node.v_last + max(0, math.ceil(left_ns))
     set_key(m, -n - 1, node.next_ns, (PULL_END << CLASS_SHIFT) | n)
 
 

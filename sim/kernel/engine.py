@@ -260,7 +260,7 @@ def _shared(m, p, kind):  # type: ignore[no-untyped-def]
     """Whether a pod's next event touches what others see."""
     if kind == STAGE:
         return replicas_of(m)[p.stage_rep].stage == SCHEDULING and p.image_bytes > 0
-    return kind == EXPIRY or kind == APPLY
+    return kind in (EXPIRY, APPLY)
 
 
 @inline

@@ -50,6 +50,7 @@ def count_in(sketch, span_ns):  # type: ignore[no-untyped-def]
 
 @inline
 def write_row(m, p, t, kind, a, b):  # type: ignore[no-untyped-def]
+    """Records a transition; the caller made sure of room."""
     row = rows_of(m)[m.rows_used]
     m.rows_used += 1
     row.t_ns = t
@@ -95,6 +96,7 @@ def allocate(m, index, arrival, demand):  # type: ignore[no-untyped-def]
 
 @inline
 def release(m, x):  # type: ignore[no-untyped-def]
+    """A request has left the system."""
     requests_of(m)[x].next = m.request_free
     m.request_free = x
 
@@ -137,7 +139,7 @@ def share_next(m, p, r):  # type: ignore[no-untyped-def]
     left = np.int64(requests_of(m)[r.root].end).view(np.float64) - r.v
     if r.in_service > p.slots:
         left *= r.in_service / float(p.slots)
-    r.next_ns = r.v_last + max(0, int(math.ceil(left)))
+    r.next_ns = r.v_last + max(0, math.ceil(left))
 
 
 @inner

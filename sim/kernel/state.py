@@ -190,94 +190,113 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 
 @inline
 def pods_of(m):  # type: ignore[no-untyped-def]
+    """Every pod."""
     return carray(_pointer(m.pods_at), (m.pods_n,), POD)
 
 
 @inline
 def replicas_of(m):  # type: ignore[no-untyped-def]
+    """Every replica."""
     return carray(_pointer(m.replicas_at), (m.replicas_n,), REPLICA)
 
 
 @inline
 def requests_of(m):  # type: ignore[no-untyped-def]
+    """Every request in the system."""
     return carray(_pointer(m.requests_at), (m.requests_n,), REQUEST)
 
 
 @inline
 def nodes_of(m):  # type: ignore[no-untyped-def]
+    """Every node."""
     return carray(_pointer(m.nodes_at), (m.nodes_n,), NODE)
 
 
 @inline
 def pulls_of(m):  # type: ignore[no-untyped-def]
+    """Every image pull."""
     return carray(_pointer(m.pulls_at), (m.pulls_n,), PULL)
 
 
 @inline
 def cached_of(m):  # type: ignore[no-untyped-def]
+    """Every cached image."""
     return carray(_pointer(m.cached_at), (m.cached_n,), CACHED)
 
 
 @inline
 def heap_of(m):  # type: ignore[no-untyped-def]
+    """The order of shared events."""
     return carray(_pointer(m.heap_at), (m.heap_n,), HEAP)
 
 
 @inline
 def laws_of(m):  # type: ignore[no-untyped-def]
+    """The laws that pods name."""
     return carray(_pointer(m.laws_at), (m.laws_n,), LAW)
 
 
 @inline
 def rows_of(m):  # type: ignore[no-untyped-def]
+    """Transition rows not yet taken."""
     return carray(_pointer(m.rows_at), (m.rows_n,), TRANSITION)
 
 
 @inline
 def samples_of(m):  # type: ignore[no-untyped-def]
+    """Sampled requests not yet taken."""
     return carray(_pointer(m.samples_at), (m.samples_n,), SAMPLE)
 
 
 @inline
 def ints_of(m):  # type: ignore[no-untyped-def]
+    """The table of whole numbers: instants and counts of traffic."""
     return carray(_pointer(m.ints_at), (m.ints_n,), np.int64)
 
 
 @inline
 def floats_of(m):  # type: ignore[no-untyped-def]
+    """The table of real numbers: rates, and points of empirical laws."""
     return carray(_pointer(m.floats_at), (m.floats_n,), np.float64)
 
 
 @inline
 def gaps_of(m, i):  # type: ignore[no-untyped-def]
+    """Pod i's block of inter-arrival draws."""
     return carray(_pointer(m.gaps_at + i * m.block * 8), (m.block,), np.float64)
 
 
 @inline
 def demands_of(m, i):  # type: ignore[no-untyped-def]
+    """Pod i's block of service demands [ns]."""
     return carray(_pointer(m.demands_at + i * m.block * 8), (m.block,), np.int64)
 
 
 @inline
 def fails_of(m, i):  # type: ignore[no-untyped-def]
+    """Pod i's failed requests by outcome."""
     return carray(_pointer(m.fails_at + i * (OUTCOME_COUNT * 8)), (OUTCOME_COUNT,), np.int64)
 
 
 @inline
 def sketch_of(m, i):  # type: ignore[no-untyped-def]
+    """Pod i's latency sketch."""
     return carray(_pointer(m.sketches_at + i * (BUCKETS * 8)), (BUCKETS,), np.int64)
 
 
 @inline
 def cold_of(m):  # type: ignore[no-untyped-def]
+    """The sketch of cold waits."""
     return carray(_pointer(m.cold_at), (BUCKETS,), np.int64)
 
 
 @inline
 def state_of(m, i):  # type: ignore[no-untyped-def]
+    """What pod i's scaling rule remembers."""
     return carray(_pointer(m.states_at + i * (scaling.STATE_LENGTH * 8)), (scaling.STATE_LENGTH,), np.int64)
 
 
 @inline
 def params_of(m, i):  # type: ignore[no-untyped-def]
+    """The parameters of pod i's scaling rule."""
     return carray(_pointer(m.params_at + i * (scaling.PARAMS_LENGTH * 8)), (scaling.PARAMS_LENGTH,), np.int64)

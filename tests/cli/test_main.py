@@ -181,11 +181,13 @@ def test_quiet_says_nothing(scenario: Path, simulator: Simulator) -> None:
 
 
 def test_a_broken_invariant_is_9_and_keeps_the_tables(scenario: Path, simulator: Simulator) -> None:
-    law = {"law": "tokens", "residual": 3, "unit": "base units"}
-    simulator.changes = {"conservation": [law]}
-    result = command("run", scenario, "--quiet")
-    assert result.exit_code == 9
-    assert "tokens" in result.stderr and str(simulator.directory) in result.stderr
+    simulator.raises = sim.InvariantBroken(load_run(simulator.directory), ("tokens: 3 and 4 base units",))
+    for options in (("--quiet",), (), ("--json",)):
+        result = command("run", scenario, *options)
+        assert result.exit_code == 9
+        assert "tokens: 3 and 4 base units" in result.stderr and str(simulator.directory) in result.stderr
+    as_json = command("run", scenario, "--json")
+    assert json.loads(as_json.stdout) == load_run(simulator.directory).summary
 
 
 def test_an_interrupted_run_is_130_and_says_how_far_it_came(scenario: Path, simulator: Simulator) -> None:

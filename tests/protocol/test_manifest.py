@@ -123,6 +123,14 @@ def test_canonical_bytes_do_not_depend_on_the_form() -> None:
     assert m.canonical(m.parse({**PERSON, "replicas": {"max": 4}})) != m.canonical(m.parse(PERSON))
 
 
+def test_canonical_bytes_are_for_ever() -> None:
+    """Hashes of manifests are kept and signed: another text of the same pod would be another pod."""
+    assert m.canonical(m.parse({"containers": [{"image": "a:1"}]})) == (
+        b'{"containers":[{"image":{"url":"a:1"},"name":"a"}],'
+        b'"replicas":{"max":100,"min":0,"targetPendingRequests":100}}'
+    )
+
+
 def test_the_wires_zeros_are_defaults_and_its_ram_is_memory() -> None:
     message = pb.Pod(
         containers=[

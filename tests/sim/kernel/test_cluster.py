@@ -142,7 +142,7 @@ def test_a_held_request_gives_up() -> None:
 
 
 def test_the_newest_idle_replica_serves_and_the_longest_idle_expires() -> None:
-    plane, handle, end = run(pod(at(1, 1, 5, 9, 40), 1.0, per_request(12, 9), sample_every=1), 45)
+    plane, _, _ = run(pod(at(1, 1, 5, 9, 40), 1.0, per_request(12, 9), sample_every=1), 45)
     assert timeline(plane) == [(1.0, 0, 1), (1.0, 0, 2), (14.0, 0, 1), (22.0, 0, 0), (40.0, 0, 1)]
     assert [int(r["replica"]) for r in plane.take_requests()] == [0, 1, 1, 1, 2]
 
@@ -309,7 +309,7 @@ def test_time_does_not_go_back_and_handles_are_known() -> None:
 
 
 def test_the_next_event_is_never_late() -> None:
-    plane, handle, end = run(pod(Replay((30 * S,)), Exponential(1.0), fixed(1)), 10)
+    plane, handle, _ = run(pod(Replay((30 * S,)), Exponential(1.0), fixed(1)), 10)
     assert plane.next_event_ns() == START + 30 * S
     plane.advance(START + 29 * S)
     assert plane.counters(handle, START + 30 * S).arrivals == 1

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sim.scenario import quantities as q
@@ -117,6 +117,10 @@ decimals = st.decimals(0, 10**9, places=6).map(Fraction)
 
 
 @given(nanoseconds)
+@example(60 * S + 1)
+@example(H + 1)
+@example(S + 1)
+@example(10**6 + 1)
 def test_durations_come_back(ns: int) -> None:
     assert q.read_duration_ns(q.write_duration(ns)) == ns
 
