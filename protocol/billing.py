@@ -151,7 +151,7 @@ class Biller:
 
     def _watch_runway(self, pod: HostedPod, left: int, now_ns: int) -> None:
         """Say when funds are low; with `wake_early`, wake when they could be gone before the next tick."""
-        low = left < pod.burn(pod.pod.least_replicas or 1, self._settings.runway_ns)
+        low = left < pod.marks(self._settings).low
         phase = Phase.LOW if low else Phase.RUNNING
         if pod.phase in (Phase.RUNNING, Phase.LOW) and phase is not pod.phase:
             pod.phase, pod.since_ns = phase, now_ns
@@ -161,7 +161,7 @@ class Biller:
                 )
         pod.wake_ns = NEVER_NS
         if self._settings.wake_early:
-            a_tick = pod.burn(pod.pod.replicas.max, self._settings.tick_ns)
+            a_tick = pod.marks(self._settings).a_tick
             if a_tick > left:
                 pod.wake_ns = now_ns + max(WAKE_AT_LEAST_NS, self._settings.tick_ns * left // a_tick)
                 assert pod.mailbox is not None
@@ -204,11 +204,11 @@ class Biller:
 
     def left(self, pod: HostedPod) -> int:
         """What the channel holds beyond what is owed and what the grace time's storage will cost."""
-        return pod.invested - pod.meter.reserve(pod.prices, grace_s=pod.offer.grace_s) - pod.owed
+        return pod.invested - pod.marks(self._settings).reserve - pod.owed
 
     def exposure_cap(self, pod: HostedPod) -> int:
         """The most unpaid work: the settings' time at the most replicas."""
-        return pod.burn(pod.pod.replicas.max, self._settings.exposure_ns)
+        return pod.marks(self._settings).exposure
 
     # ------------------------------------------------------------ step 13
 

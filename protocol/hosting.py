@@ -164,6 +164,23 @@ class Ask:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Amounts that follow from a pod's version, its Offer and the provider's settings [token base units].
+
+    Attributes:
+        reserve: what the volumes cost over the grace time.
+        exposure: the most unpaid work: the settings' time at the most replicas.
+        low: funds below this are low: the runway at the least replicas, at least one.
+        a_tick: the most that one tick can cost.
+    """
+
+    reserve: int
+    exposure: int
+    low: int
+    a_tick: int
+
+
 @dataclass(slots=True)
 class HostedPod:
     """One pod at one provider.
@@ -226,6 +243,7 @@ class HostedPod:
     cause: EventId | None = field(default=None, compare=False)
     _fixed: dict[str, Any] | None = field(default=None, compare=False, repr=False)
     _burns: tuple[int, int] | None = field(default=None, compare=False, repr=False)
+    _marks: Marks | None = field(default=None, compare=False, repr=False)
 
     @property
     def billable(self) -> bool:
@@ -236,6 +254,18 @@ class HostedPod:
         """Forget what was derived from what seldom changes: the manifest, the images, what is to be done."""
         self._fixed = None
         self._burns = None
+        self._marks = None
+
+    def marks(self, settings: ProviderSettings) -> Marks:
+        """The amounts that its funds are compared with at every tick."""
+        if self._marks is None:
+            self._marks = Marks(
+                reserve=self.meter.reserve(self.prices, grace_s=self.offer.grace_s),
+                exposure=self.burn(self.pod.replicas.max, settings.exposure_ns),
+                low=self.burn(self.pod.least_replicas or 1, settings.runway_ns),
+                a_tick=self.burn(self.pod.replicas.max, settings.tick_ns),
+            )
+        return self._marks
 
     def burn(self, replicas: int, for_ns: int) -> int:
         """What so many replicas and the volumes cost for so long, rounded up [token base units]."""

@@ -80,6 +80,7 @@ class Meter:
     closed: bool = False
     segments: list[Segment] = field(default_factory=list)
     _rates: tuple[PriceTable, list[tuple[int, int]]] | None = field(default=None, compare=False, repr=False)
+    _owed: tuple[PriceTable, int] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def begin(cls, *, life: int) -> Meter:
@@ -125,6 +126,7 @@ class Meter:
         elif not last.touched:
             self.segments[-1] = fresh
         self._rates = None
+        self._owed = None
 
     def read(self, at_ns: int, readings: Iterable[Reading], *, final: bool = False) -> None:
         """Take what the cluster reports.
@@ -139,28 +141,18 @@ class Meter:
             UnknownVersion: a version was not configured; nothing was taken.
             MeterClosed: the last reading was taken before, and this one differs from it.
         """
-        known = {segment.version: segment for segment in self.segments}
         taken: list[tuple[Segment, Reading]] = []
-        grown = False
         for reading in readings:
-            segment = known.get(reading.version)
-            if segment is None:
-                raise UnknownVersion(
-                    f"{reading.version}; configured are {', '.join(map(str, known)) or 'none'}"
-                )
-            pairs = (
-                (segment.replica_ms, reading.replica_ms),
-                (segment.bound_ms, reading.bound_ms),
-                (segment.egress_bytes, reading.egress_bytes),
-                (segment.ingress_bytes, reading.ingress_bytes),
-            )
-            for before, now in pairs:
-                if now < before:
-                    raise MeterFell(f"version {reading.version}: {now} after {before}")
-                grown = grown or now > before
+            segment = self._segment(reading.version)
+            before = (segment.replica_ms, segment.bound_ms, segment.egress_bytes, segment.ingress_bytes)
+            now = (reading.replica_ms, reading.bound_ms, reading.egress_bytes, reading.ingress_bytes)
+            if now == before:
+                continue  # an idle pod, which most are at most ticks
+            if any(after < earlier for after, earlier in zip(now, before, strict=True)):
+                raise MeterFell(f"version {reading.version}: {now} after {before}")
             taken.append((segment, reading))
         if self.closed:
-            if grown:
+            if taken:
                 raise MeterClosed(
                     f"life {self.life} ended at {self.at_ns} ns; a reading of {at_ns} ns has more"
                 )
@@ -170,8 +162,17 @@ class Meter:
         for segment, reading in taken:
             segment.replica_ms, segment.bound_ms = reading.replica_ms, reading.bound_ms
             segment.egress_bytes, segment.ingress_bytes = reading.egress_bytes, reading.ingress_bytes
+        if taken:
+            self._owed = None
         self.at_ns = at_ns
         self.closed = final
+
+    def _segment(self, version: int) -> Segment:
+        for segment in reversed(self.segments):
+            if segment.version == version:
+                return segment
+        known = ", ".join(str(segment.version) for segment in self.segments)
+        raise UnknownVersion(f"{version}; configured are {known or 'none'}")
 
     def cumulative(self) -> dict[AmountKey, int]:
         """All usage of the life: base units × ms for reservations, bytes for usage; in order of `Resource`, without zeros."""
@@ -191,6 +192,8 @@ class Meter:
         Raises:
             Refusal: `NoPrice`; a version holds a resource that has none.
         """
+        if self._owed is not None and self._owed[0] is prices:
+            return self._owed[1]
         if self._rates is None or self._rates[0] is not prices:
             self._rates = prices, [(burn(prices, s.replica), burn(prices, s.volumes)) for s in self.segments]
         total = 0
@@ -199,6 +202,7 @@ class Meter:
             total += (
                 segment.egress_bytes * prices.egress + segment.ingress_bytes * prices.ingress
             ) * COST_SCALE
+        self._owed = prices, total
         return total
 
     def owed(self, prices: PriceTable) -> int:

@@ -458,7 +458,11 @@ class ProviderClient:
         )
         hosted.cause = self.world.trace.emit(
             Event(
-                Happened.POD_ACCEPTED, name, request.publisher.hex(), amount=request.life, detail=str(offer.table_id)
+                Happened.POD_ACCEPTED,
+                name,
+                request.publisher.hex(),
+                amount=request.life,
+                detail=str(offer.table_id),
             )
         )
         answer = wire.pb.ProvisionPodResponse(

@@ -216,7 +216,12 @@ class Closing:
                 held,
                 sum(channel.available for _, channel in book.records()),
             ),
-            ("gas tokens: at the start = wallets + fees", "wei", world.gas_supply, ledger.native_supply() + ledger.fees_wei),
+            (
+                "gas tokens: at the start = wallets + fees",
+                "wei",
+                world.gas_supply,
+                ledger.native_supply() + ledger.fees_wei,
+            ),
             (
                 "replica time billed = replica time run",
                 "replica-ms",

@@ -130,18 +130,18 @@ class Machines:
 
     def read_all(self, now_ns: int) -> None:
         """Advance the plane and bring all readings up to now."""
-        self.plane.advance(now_ns)
+        plane = self.plane
+        plane.advance(now_ns)
+        billed_ms = plane.billed_ms(now_ns)
         for tenant in self.tenants.values():
-            self.read(tenant, now_ns)
+            if tenant.state is not ports.PodState.REMOVED:
+                self._read(tenant, billed_ms[tenant.caller.handle], now_ns)
         self.on_read(now_ns)
 
-    def read(self, tenant: Tenant, now_ns: int) -> None:
-        """Bring the tenant's newest reading up to now; the plane must have been advanced."""
-        if tenant.state is ports.PodState.REMOVED:
-            return
+    def _read(self, tenant: Tenant, billed_ms: int, now_ns: int) -> None:
         caller, reading = tenant.caller, tenant.readings[-1]
         replica_ms, egress, ingress = tenant.base
-        reading.replica_ms = caller.plane.replica_ms(caller.handle, now_ns) - replica_ms
+        reading.replica_ms = billed_ms - replica_ms
         if tenant.bound_from_ms is not None:
             reading.bound_ms = now_ns // NS_PER_MS - tenant.bound_from_ms
         if caller.spec.request_bytes or caller.spec.response_bytes:
@@ -187,8 +187,8 @@ class SimCluster:
         self, workload: Workload, *, deadline_ns: int
     ) -> tuple[ports.Endpoint, ...] | ports.ClusterRefused | ports.Unknown:
         """See `ports.Cluster.configure`."""
-        await self._process.sleep_until(self._process.env.now + API_NS)
-        now_ns = self._process.env.now
+        await self._process.sleep_until(self._process.now + API_NS)
+        now_ns = self._process.now
         machines = self._machines
         tenant = self._tenants.get(workload.namespace)
         taken = {
@@ -211,7 +211,7 @@ class SimCluster:
                 caller,
                 [ports.Reading(workload.version, 0, 0, 0, 0)],
                 manifest.pod_resources(workload.pod),
-                bound_from_ms=now_ns // NS_PER_MS,
+                bound_from_ms=_bound_from(workload, now_ns),
             )
             self._tenants[workload.namespace] = tenant
             tenant.log.append((now_ns, "stdout", f"version {workload.version} configured"))
@@ -227,11 +227,13 @@ class SimCluster:
             caller.spec = spec
             tenant.workload, tenant.reserve = workload, manifest.pod_resources(workload.pod)
             tenant.readings.append(ports.Reading(workload.version, 0, 0, 0, 0))
-            tenant.bound_from_ms = now_ns // NS_PER_MS
+            tenant.bound_from_ms = _bound_from(workload, now_ns)
             tenant.log.append((now_ns, "stdout", f"version {workload.version} configured"))
         machines.on_configured(tenant, now_ns)
         return tuple(
-            ports.Endpoint(f"/dns4/{workload.namespace}.{machines.name}/tcp/443/https", c.name, p.container_port)
+            ports.Endpoint(
+                f"/dns4/{workload.namespace}.{machines.name}/tcp/443/https", c.name, p.container_port
+            )
             for c in workload.pod.containers
             for p in c.ports
             if p.http_host is not None or p.tcp_port is not None
@@ -239,8 +241,8 @@ class SimCluster:
 
     async def suspend(self, namespace: str, *, deadline_ns: int) -> ports.Unknown | None:
         """See `ports.Cluster.suspend`."""
-        await self._process.sleep_until(self._process.env.now + API_NS)
-        tenant, now_ns = self._tenants.get(namespace), self._process.env.now
+        await self._process.sleep_until(self._process.now + API_NS)
+        tenant, now_ns = self._tenants.get(namespace), self._process.now
         if tenant is not None and tenant.state is ports.PodState.CONFIGURED:
             self._machines.plane.suspend(tenant.caller.handle, now_ns)
             tenant.state = ports.PodState.SUSPENDED
@@ -249,8 +251,8 @@ class SimCluster:
 
     async def resume(self, namespace: str, *, deadline_ns: int) -> ports.Unknown | None:
         """See `ports.Cluster.resume`."""
-        await self._process.sleep_until(self._process.env.now + API_NS)
-        tenant, now_ns = self._tenants.get(namespace), self._process.env.now
+        await self._process.sleep_until(self._process.now + API_NS)
+        tenant, now_ns = self._tenants.get(namespace), self._process.now
         if tenant is not None and tenant.state is ports.PodState.SUSPENDED:
             self._machines.plane.resume(tenant.caller.handle, now_ns)
             tenant.state = ports.PodState.CONFIGURED
@@ -259,8 +261,8 @@ class SimCluster:
 
     async def remove(self, namespace: str, *, deadline_ns: int) -> ports.Unknown | None:
         """See `ports.Cluster.remove`."""
-        await self._process.sleep_until(self._process.env.now + API_NS)
-        tenant, now_ns = self._tenants.get(namespace), self._process.env.now
+        await self._process.sleep_until(self._process.now + API_NS)
+        tenant, now_ns = self._tenants.get(namespace), self._process.now
         if tenant is not None and tenant.state is not ports.PodState.REMOVED:
             machines = self._machines
             machines.plane.suspend(tenant.caller.handle, now_ns)
@@ -285,7 +287,7 @@ class SimCluster:
     async def usage(self, *, deadline_ns: int) -> Usage | ports.Unknown:
         """See `ports.Cluster.usage`."""
         self._process.check()
-        now_ns, machines = self._process.env.now, self._machines
+        now_ns, machines = self._process.now, self._machines
         machines.read_all(now_ns)
         return ports.Usage(now_ns, {name: t.readings for name, t in self._tenants.items()})
 
@@ -305,6 +307,11 @@ class SimCluster:
         first = int(cursor or "0")
         lines = tuple(tenant.log[first : first + limit])
         return ports.LogPage(lines, str(first + len(lines)))
+
+
+def _bound_from(workload: Workload, now_ns: int) -> int | None:
+    """Since when a version's volumes are bound [ms]; None for a pod without any."""
+    return now_ns // NS_PER_MS if manifest.volume_resources(workload.pod) else None
 
 
 if TYPE_CHECKING:

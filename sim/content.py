@@ -41,7 +41,9 @@ class SimContent:
         stream: this party's draws for look-ups.
     """
 
-    def __init__(self, contents: Contents, process: Process, *, bytes_per_s: int, latency: Law, stream: Stream) -> None:
+    def __init__(
+        self, contents: Contents, process: Process, *, bytes_per_s: int, latency: Law, stream: Stream
+    ) -> None:
         self._contents = contents
         self._process = process
         self._bytes_per_s = bytes_per_s
@@ -49,9 +51,13 @@ class SimContent:
         self._stream = stream
 
     async def transfer(self, size_bytes: int, deadline_ns: int) -> bool:
+        """Wait for `size_bytes` to pass over this party's line; False when the deadline came first."""
         process = self._process
-        took = int(self._latency.quantile(self._stream.next()) * NS_PER_S) + size_bytes * NS_PER_S // self._bytes_per_s
-        done_ns = process.env.now + took
+        took = (
+            int(self._latency.quantile(self._stream.next()) * NS_PER_S)
+            + size_bytes * NS_PER_S // self._bytes_per_s
+        )
+        done_ns = process.now + took
         await process.sleep_until(min(done_ns, process.true_ns(deadline_ns)))
         return done_ns <= process.true_ns(deadline_ns)
 
@@ -96,7 +102,9 @@ class SimImages:
         process: the calling process.
     """
 
-    def __init__(self, known: Mapping[str, SimImage], content: SimContent, contents: Contents, process: Process) -> None:
+    def __init__(
+        self, known: Mapping[str, SimImage], content: SimContent, contents: Contents, process: Process
+    ) -> None:
         self._known = known
         self._content = content
         self._contents = contents
@@ -120,7 +128,9 @@ class SimImages:
         cid = cid_of(b"layers of " + reference.encode())
         self._contents.directories[cid] = size
         config = b'{"image":"' + reference.encode() + b'"}'
-        return ports.PublishedImage(cid, digest, size, hashlib.sha256(digest.encode()).digest(), b"{}", config)
+        return ports.PublishedImage(
+            cid, digest, size, hashlib.sha256(digest.encode()).digest(), b"{}", config
+        )
 
     async def fetch(self, image: ports.PublishedImage, *, deadline_ns: int) -> str | ports.NoAnswer:
         """See `ports.Images.fetch`."""

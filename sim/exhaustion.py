@@ -117,9 +117,7 @@ class Exhaustions:
         watch.changes.clear()
         watch.looked_ns = now_ns
 
-    def _solve(
-        self, watch: _Watch, tenant: Tenant, base_scaled: int, replica_ms: int, now_ns: int
-    ) -> int:
+    def _solve(self, watch: _Watch, tenant: Tenant, base_scaled: int, replica_ms: int, now_ns: int) -> int:
         """Solve within the window since the last look. "More than holds − 1" is "at least holds"."""
         segment = watch.meter.segments[-1]
         replica_burn, volume_burn = burn(watch.prices, segment.replica), burn(watch.prices, segment.volumes)
@@ -134,7 +132,9 @@ class Exhaustions:
                 changes.append(Change(at_ns, a, at_replica_ms, transfer))
             else:
                 transfer = (a * watch.prices.egress + b * watch.prices.ingress - watch.transfer) * COST_SCALE
-                at_replica_ms = last.replica_ms + last.replicas * (at_ns // NS_PER_MS - last.at_ns // NS_PER_MS)
+                at_replica_ms = last.replica_ms + last.replicas * (
+                    at_ns // NS_PER_MS - last.at_ns // NS_PER_MS
+                )
                 changes.append(Change(at_ns, last.replicas, at_replica_ms, transfer))
         found = crossing(
             changes,

@@ -124,7 +124,15 @@ class SimVerifier:
         bound, assurance = report[:64], Assurance(report[64])
         if report[65:] != _seal(bound, assurance):
             return None
-        return Verdict(EVIDENCE_KIND, assurance, MEASUREMENT, (1,), debug=False, valid_until_ns=NEVER_NS, report_data=bound)
+        return Verdict(
+            EVIDENCE_KIND,
+            assurance,
+            MEASUREMENT,
+            (1,),
+            debug=False,
+            valid_until_ns=NEVER_NS,
+            report_data=bound,
+        )
 
 
 def _seal(report_data: bytes, assurance: Assurance) -> bytes:

@@ -116,7 +116,9 @@ class SimNetwork:
         place.process = self._process
         place.handlers[protocol] = handler
 
-    async def call(self, peer: ports.Peer, protocol: str, message: bytes, *, deadline_ns: int) -> bytes | ports.NoAnswer:
+    async def call(
+        self, peer: ports.Peer, protocol: str, message: bytes, *, deadline_ns: int
+    ) -> bytes | ports.NoAnswer:
         """See `ports.Network.call`."""
         process, web = self._process, self._web
         process.check()
@@ -140,12 +142,14 @@ class SimNetwork:
             async def handle(callee: Process = callee, handler: ports.Handler = handler) -> None:
                 answer = await handler(self._peer_id, message)
                 if lost_back >= loss and web.joined(here, target):
-                    wake_at(web.env, web.env.now + web.delay_ns(target, here, len(answer), back), answered, answer)
+                    wake_at(
+                        web.env, process.now + web.delay_ns(target, here, len(answer), back), answered, answer
+                    )
 
             callee.start(protocol, handle())
 
         if lost_there >= loss:
-            at_ns = web.env.now + web.delay_ns(here, target, len(message), there)
+            at_ns = process.now + web.delay_ns(here, target, len(message), there)
             call_at(web.env, at_ns, arrive)
             if twice < web.links.duplicate_prob:
                 call_at(web.env, at_ns + web.delay_ns(here, target, len(message), twice), arrive)

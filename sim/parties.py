@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from protocol.guard import Guard, Wanted, Wish
@@ -214,7 +215,7 @@ class PublisherParty(Party):
             if pod is not None:
                 pod = self.world.with_image(pod, self.world.demands[self.address].reference)
             wanted = Wanted(Wish(action.what), action.amount_base or 0, pod)
-            call_at(env, arrive_ns + action.at_ns, lambda wanted=wanted: self.wish(wanted))
+            call_at(env, arrive_ns + action.at_ns, partial(self.wish, wanted))
         if leave_ns is not None:
             wish = Wish.UNLOCK if group.leave == "unlock" else Wish.DELETE
-            call_at(env, leave_ns, lambda: self.wish(Wanted(wish)))
+            call_at(env, leave_ns, partial(self.wish, Wanted(wish)))

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from sim.records.writer import RunWriter
     from sim.tasks import Process
 
-REASONS: Final = {"FundsExhausted": "exhausted", "Unlocked": "unlocked", "Deleted": "deleted", "ProviderSilent": "provider_lost"}
+REASONS: Final = {
+    "FundsExhausted": "exhausted",
+    "Unlocked": "unlocked",
+    "Deleted": "deleted",
+    "ProviderSilent": "provider_lost",
+}
 """Rules that end a pod, as the tables call them; other rules keep their names."""
 
 
@@ -90,7 +95,9 @@ class Recorder:
 
     # ------------------------------------------------------------ the protocol's trace
 
-    def emit(self, party: str, is_provider: bool, process: Process, event: Event, cause: EventId | None) -> EventId:
+    def emit(
+        self, party: str, is_provider: bool, process: Process, event: Event, cause: EventId | None
+    ) -> EventId:
         """One row of `events`, and what follows from it for the other tables."""
         event_id = self._next_event
         self._next_event += 1
@@ -122,7 +129,11 @@ class Recorder:
             case Happened.POD_ACCEPTED:
                 attempt = self._attempt(pod, provider, now_ns)
                 attempt.life = event.amount
-                attempt.row |= {"namespace": event.pod, "accepted_ns": now_ns, "price_table": int(event.detail)}
+                attempt.row |= {
+                    "namespace": event.pod,
+                    "accepted_ns": now_ns,
+                    "price_table": int(event.detail),
+                }
                 self._open[event.pod] = attempt
                 self.accepted[provider] = self.accepted.get(provider, 0) + 1
             case Happened.POD_FAILED:
@@ -148,7 +159,11 @@ class Recorder:
 
     def _removed(self, event: Event, provider: str, now_ns: int) -> None:
         attempt = self._open[event.pod]
-        attempt.row |= {"ended_ns": now_ns, "outcome": "removed", "reason": REASONS.get(event.rule, event.rule)}
+        attempt.row |= {
+            "ended_ns": now_ns,
+            "outcome": "removed",
+            "reason": REASONS.get(event.rule, event.rule),
+        }
         if event.rule == "FundsExhausted":
             self.evictions[provider] = self.evictions.get(provider, 0) + 1
             pod = attempt.row["pod"]
@@ -239,7 +254,9 @@ class Recorder:
             case payment.ChannelClosed(key):
                 self.newest[key].row |= {"closed_ns": at_ns, "status": "closed"}
             case NewPricingTable(_, table_id, prices):
-                self.writer.append("prices", (at_ns, sender, table_id, *prices, *self.extra_prices.get(sender, (0, 0))))
+                self.writer.append(
+                    "prices", (at_ns, sender, table_id, *prices, *self.extra_prices.get(sender, (0, 0)))
+                )
             case _:
                 pass
 

@@ -42,7 +42,9 @@ class InvariantBroken(Exception):
     def __init__(self, results: Results, violations: tuple[str, ...]) -> None:
         shown = "\n  ".join(violations[:10])
         more = f"\n  and {len(violations) - 10} more" if len(violations) > 10 else ""
-        super().__init__(f"an invariant of the simulation broke (a bug); the tables are in {results.directory}\n  {shown}{more}")
+        super().__init__(
+            f"an invariant of the simulation broke (a bug); the tables are in {results.directory}\n  {shown}{more}"
+        )
         self.results = results
         self.violations = violations
 
@@ -64,7 +66,8 @@ def run(
     Args:
         path: a scenario file.
         overrides: `path=value`, such as `providers.0.count=3`.
-        seed, replications: instead of the scenario's.
+        seed: instead of the scenario's.
+        replications: instead of the scenario's.
         workers: processes for the replications, 1 or more; they change no byte of the tables.
         out: the run's directory itself; None: a new one under `runs/<name>/`.
         progress: told how far it is.
@@ -85,30 +88,46 @@ def run(
     return _conclude(scenario, directory, started, time.perf_counter() - begun, outcomes)
 
 
+class _Telling:
+    """Adds the progress of one replication to that of those before it."""
+
+    def __init__(self, duration_ns: int, total_ns: int, progress: Progress | None) -> None:
+        self._duration_ns = duration_ns
+        self._total_ns = total_ns
+        self._progress = progress
+        self._past_ns = 0
+        self._past_requests = 0
+        self._requests = 0
+
+    def __call__(self, done_ns: int, requests: int) -> None:
+        self._requests = requests
+        if self._progress is not None:
+            self._progress(self._past_ns + done_ns, self._total_ns, self._past_requests + requests)
+
+    def next(self) -> None:
+        self._past_ns += self._duration_ns
+        self._past_requests += self._requests
+
+
 def _run_all(
     scenario: Scenario, text: str, directory: Path, workers: int, progress: Progress | None
 ) -> list[Outcome]:
     total_ns = scenario.duration_ns * scenario.replications
     if workers == 1 or scenario.replications == 1:
         outcomes: list[Outcome] = []
-        requests = 0
+        telling = _Telling(scenario.duration_ns, total_ns, progress)
         for number in range(scenario.replications):
-            reached = {"requests": 0}
-
-            def told(done_ns: int, arrived: int, number: int = number) -> None:
-                reached["requests"] = arrived
-                if progress is not None:
-                    progress(number * scenario.duration_ns + done_ns, total_ns, requests + arrived)
-
-            outcomes.append(simulate(scenario, number, directory, told))
-            requests += reached["requests"]
+            outcomes.append(simulate(scenario, number, directory, telling))
+            telling.next()
             if outcomes[-1].interrupted:
                 break
         return outcomes
     context = multiprocessing.get_context("spawn")  # a fork would copy threads that the libraries started
     outcomes = []
     with ProcessPoolExecutor(min(workers, scenario.replications), mp_context=context) as pool:
-        waiting = [pool.submit(_replicate, text, number, directory) for number in range(scenario.replications)]
+        waiting = [
+            pool.submit(_replicate, text, number, directory) for number in range(scenario.replications)
+        ]
         try:
             for number, future in enumerate(waiting):
                 outcomes.append(future.result())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from protocol import invariants
@@ -44,7 +45,9 @@ class Outcome:
     interrupted: bool
 
 
-def simulate(scenario: Scenario, replication: int, directory: Path, progress: Progress | None = None) -> Outcome:
+def simulate(
+    scenario: Scenario, replication: int, directory: Path, progress: Progress | None = None
+) -> Outcome:
     """Run one replication and write its tables.
 
     Args:
@@ -101,8 +104,8 @@ class Simulation:
         for partition in self.scenario.network.partitions:
             begin_ns = world.start_ns + partition.at_ns
             one, other = partition.regions
-            call_at(world.env, begin_ns, lambda one=one, other=other: world.web.cut(one, other))
-            call_at(world.env, begin_ns + partition.for_ns, lambda one=one, other=other: world.web.mend(one, other))
+            call_at(world.env, begin_ns, partial(world.web.cut, one, other))
+            call_at(world.env, begin_ns + partition.for_ns, partial(world.web.mend, one, other))
         world.env.process(self._sampling())
 
     def _leaves(self, name: str, group: Any, arrive_ns: int) -> int | None:
@@ -194,7 +197,7 @@ class Simulation:
             at_ns = min(at_ns + 3600 * NS_PER_S, self.world.end_ns)
             yield at_ns
 
-    def _sampling(self) -> Iterator[Event]:
+    def _sampling(self) -> Generator[Event, Any, None]:
         world, env = self.world, self.world.env
         every_ns = self.scenario.output.sampling_ns
         yield env.timeout(world.start_ns - int(env.now))
@@ -267,6 +270,8 @@ class Simulation:
         return sums["arrivals"] + past_arrivals
 
     def _check_capacity(self, party: ProviderParty, now_ns: int) -> None:
+        if not party.machines.plane.overcommitted:
+            return
         for index, node in enumerate(party.machines.nodes):
             use = party.machines.plane.node_use(index, now_ns)
             self._violations += invariants.capacity_kept(

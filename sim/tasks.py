@@ -7,6 +7,7 @@ raises `Killed` at each await. A party that comes back is a new `Process`.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final
@@ -100,6 +101,11 @@ class Process:
         wake_at(self.env, at_ns, event)
         await self.wait(event)
 
+    @property
+    def now(self) -> int:
+        """True time [Unix ns], which no party sees."""
+        return int(self.env.now)
+
     def true_ns(self, party_ns: int) -> int:
         """The true instant at which this party's clock shows `party_ns`."""
         return party_ns - self._skew_ns
@@ -152,22 +158,24 @@ def wake_at(env: Environment, at_ns: int, event: Event, value: Any = None) -> No
         if not event.triggered:
             event.succeed(value)
 
-    timer = env.timeout(max(0, at_ns - int(env.now)))
-    timer.callbacks.append(wake)
+    _at(env, at_ns, wake)
 
 
 def call_at(env: Environment, at_ns: int, action: Callable[[], None]) -> None:
     """Run `action` at `at_ns`, at once when that is now or past, after what was scheduled for the same instant."""
+    _at(env, at_ns, lambda _: action())
+
+
+def _at(env: Environment, at_ns: int, callback: Callable[[Event], None]) -> None:
     timer = env.timeout(max(0, at_ns - int(env.now)))
-    timer.callbacks.append(lambda _: action())
+    assert timer.callbacks is not None, "a new timer has not happened yet"
+    timer.callbacks.append(callback)
 
 
 def _until_killed(coroutine: Coroutine[Any, Any, None]) -> Generator[Event, Any, None]:
     """Run a child; a kill ends it quietly, any other exception ends the simulation: it is a bug."""
-    try:
+    with contextlib.suppress(Killed):
         yield from coroutine.__await__()
-    except Killed:
-        pass
 
 
 if TYPE_CHECKING:

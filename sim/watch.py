@@ -103,7 +103,9 @@ class Watcher:
         watched.begin(tenant, purse, hosted.prices, meter, now_ns)
 
     def _fund(self, lease: Lease) -> None:
-        lease.purse.holds = lease.invested(self._world) - lease.meter.reserve(lease.prices, grace_s=lease.grace_s)
+        lease.purse.holds = lease.invested(self._world) - lease.meter.reserve(
+            lease.prices, grace_s=lease.grace_s
+        )
 
     def mined(self, mined: Mined) -> None:
         """A block may have changed what channels hold: look before, then take the new amounts."""
@@ -206,6 +208,10 @@ def latencies(sketch: sketches.Sketch) -> dict[str, float | None]:
     total = sketches.count(sketch)
     found: dict[str, float | None] = {}
     for name, prob in (("latency_p50_ms", 0.5), ("latency_p95_ms", 0.95), ("latency_p99_ms", 0.99)):
-        value = sketches.quantile_ns(sketch, prob) if total and (prob == 0.5 or total * (1 - prob) >= TAIL) else None
+        value = (
+            sketches.quantile_ns(sketch, prob)
+            if total and (prob == 0.5 or total * (1 - prob) >= TAIL)
+            else None
+        )
         found[name] = None if value is None else value / 1e6
     return found

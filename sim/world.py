@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import simpy
 
@@ -22,7 +22,7 @@ from protocol.pricing import PriceTable
 from protocol.renting import PublisherPolicies, PublisherSettings
 from protocol.sealing import HPKE
 from protocol.token import Token
-from protocol.units import MS_PER_S, NS_PER_S, Address, PeerId, Resource
+from protocol.units import NS_PER_S, Address, PeerId, Resource
 from sim.chain.model import ModelLedger
 from sim.chain.port import Blocks
 from sim.cluster import Caller, Machines
@@ -101,15 +101,26 @@ class World:
         self.providers: dict[str, ProviderParty] = {}
         self.publishers: dict[str, PublisherParty] = {}
         provider_members, publisher_members = scenario.provider_members(), scenario.publisher_members()
-        keys = {m.name: private_key(scenario.seed, m.name) for m in (*provider_members, *publisher_members)}
+        members: tuple[ProviderMember | PublisherMember, ...] = (*provider_members, *publisher_members)
+        keys = {m.name: private_key(scenario.seed, m.name) for m in members}
         addresses = {name: address_of(key) for name, key in keys.items()}
         self.recorder.names = {address: name for name, address in addresses.items()}
-        self.recorder.groups = {m.name: m.group.name for m in (*provider_members, *publisher_members)}
+        self.recorder.groups = {m.name: m.group.name for m in members}
         self.terms = self._chain_terms()
         self.blocks = self._chain(provider_members, publisher_members, addresses)
         self.watcher = Watcher(self)
         self.blocks.on_mined.append(self.recorder.mined)
         self.blocks.on_mined.append(self.watcher.mined)
+        token = scenario.payment_token
+        # A policy keeps no state, so that one object serves all members of a group.
+        self._publisher_policies = {
+            group.name: PublisherPolicies(
+                selection=policies.build("selection", group.policies.selection, token),
+                funding=policies.build("funding", group.policies.funding, token),
+                on_loss=policies.build("on_loss", group.policies.on_loss, token),
+            )
+            for group in scenario.publishers
+        }
         for provider in provider_members:
             self._add_provider(provider, keys[provider.name], addresses[provider.name])
         for index, publisher in enumerate(publisher_members):
@@ -136,8 +147,9 @@ class World:
         addresses: dict[str, Address],
     ) -> Blocks:
         scenario = self.scenario
-        tokens = {addresses[m.name]: m.group.wallet.payment_base for m in (*providers, *publishers)}
-        gas = {addresses[m.name]: m.group.wallet.gas_base for m in (*providers, *publishers)}
+        members: tuple[ProviderMember | PublisherMember, ...] = (*providers, *publishers)
+        tokens = {addresses[m.name]: m.group.wallet.payment_base for m in members}
+        gas = {addresses[m.name]: m.group.wallet.gas_base for m in members}
         self.supply = sum(tokens.values())
         self.gas_supply = sum(gas.values())
         ledger = ModelLedger(
@@ -148,7 +160,9 @@ class World:
             chain_id=scenario.chain.chain_id,
             start_s=self.begin_ns // NS_PER_S,
         )
-        outages = [(self.start_ns + o.at_ns, self.start_ns + o.at_ns + o.for_ns) for o in scenario.chain.outages]
+        outages = [
+            (self.start_ns + o.at_ns, self.start_ns + o.at_ns + o.for_ns) for o in scenario.chain.outages
+        ]
         return Blocks(self.env, ledger, outages=outages, on_submitted=self.recorder.sent)
 
     # ------------------------------------------------------------ providers
@@ -227,7 +241,7 @@ class World:
     # ------------------------------------------------------------ publishers and their callers
 
     def _add_publisher(self, member: PublisherMember, index: int, key: bytes, address: Address) -> None:
-        group, scenario = member.group, self.scenario
+        group = member.group
         pod = convert.to_pod(member)
         name = group.image.name or f"{member.name}/image"
         reference = f"registry.example/{name}:1"
@@ -238,7 +252,6 @@ class World:
             member.name, spec, self.nowhere, self.nowhere.host(spec, None, self.start_ns)
         )
         self.web.places[PeerId(member.name)] = Place(group.region or f"{member.name}-home-0")
-        token = scenario.payment_token
         settings = PublisherSettings(
             unlock_time_s=group.unlock_time_ns // NS_PER_S,
             attestation=AttestationPolicy(live=False),
@@ -251,11 +264,7 @@ class World:
             address,
             self.with_image(pod, reference),
             settings,
-            PublisherPolicies(
-                selection=policies.build("selection", group.policies.selection, token),
-                funding=policies.build("funding", group.policies.funding, token),
-                on_loss=policies.build("on_loss", group.policies.on_loss, token),
-            ),
+            self._publisher_policies[group.name],
         )
 
     def with_image(self, pod: manifest.Pod, reference: str) -> manifest.Pod:

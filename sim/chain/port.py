@@ -126,11 +126,11 @@ class SimChain:
         process = self._process
         process.check()
         deadline = process.true_ns(deadline_ns)
-        if self._endpoint.silent_until_ns > process.env.now:
+        if self._endpoint.silent_until_ns > process.now:
             await process.sleep_until(deadline)
             return ports.Unknown("the endpoint is silent")
-        await process.sleep_until(process.env.now + READ_NS)
-        return max(0, self._ledger.head(process.env.now // NS_PER_S) - self._terms.confirmations)
+        await process.sleep_until(process.now + READ_NS)
+        return max(0, self._ledger.head(process.now // NS_PER_S) - self._terms.confirmations)
 
     async def channels(
         self, keys: Sequence[ChannelKey], *, deadline_ns: int
@@ -166,7 +166,7 @@ class SimChain:
     async def prepare(self, command: ports.Command) -> ports.Transaction | ports.Unknown:
         """See `ports.Chain.prepare`."""
         self._process.check()
-        if self._endpoint.silent_until_ns > self._process.env.now:
+        if self._endpoint.silent_until_ns > self._process.now:
             return ports.Unknown("the endpoint is silent")
         nonce = max(self._ledger.next_nonce(self._owner), self._prepared + 1)
         self._prepared = nonce
@@ -177,7 +177,7 @@ class SimChain:
         """See `ports.Chain.send`."""
         process, ledger = self._process, self._ledger
         process.check()
-        if self._endpoint.silent_until_ns > process.env.now:
+        if self._endpoint.silent_until_ns > process.now:
             raise PortError("the endpoint is silent", sent=False, retry_after_s=5)
         deadline = process.true_ns(deadline_ns)
         receipt = ledger.receipt(transaction.hash)
@@ -196,7 +196,7 @@ class SimChain:
                 return ports.TxUnknown("not mined before the deadline")
         counts_ns = (receipt.block.time_s + self._terms.confirmations * ledger.block_time_s) * NS_PER_S
         await process.sleep_until(min(counts_ns, deadline))
-        if counts_ns > deadline or self._endpoint.silent_until_ns > process.env.now:
+        if counts_ns > deadline or self._endpoint.silent_until_ns > process.now:
             return ports.TxUnknown("mined, and not confirmed before the deadline")
         return _outcome(receipt)
 

@@ -262,6 +262,9 @@ class DataPlane:
         )
         self._control(state.FORGET, handle, now_ns)
         p["used"] = 0
+        for _, name in _TOTALS:
+            p[name] = 0
+        self._arrays["fails"][handle] = 0
         return source
 
     def update(self, handle: int, spec: PodSpec, now_ns: int) -> None:
@@ -352,6 +355,19 @@ class DataPlane:
         self.advance(now_ns)
         p = self._pod(handle)
         return int(p["acc_ms"]) + int(p["n_billed"]) * (now_ns // NS_PER_MS)
+
+    def billed_ms(self, now_ns: int) -> list[int]:
+        """`replica_ms` of every handle at once; what stands at a handle that is not in use means nothing."""
+        self.advance(now_ns)
+        pods = self._arrays["pods"]
+        billed: list[int] = (pods["acc_ms"] + pods["n_billed"] * (now_ns // NS_PER_MS)).tolist()
+        return billed
+
+    @property
+    def overcommitted(self) -> bool:
+        """Whether more is allocated on some node than it has: never, as long as the kernel is right."""
+        nodes = self._arrays["nodes"][: self._node_count]
+        return any(int(nodes[name].min()) < 0 for name in ("cpu_free", "memory_free", "gpus_free"))
 
     def counters(self, handle: int, now_ns: int) -> PodCounters:
         """What the pod has done since `host`, and what it has now."""
