@@ -68,11 +68,13 @@ class Recorder:
 
     Attributes:
         writer: where rows go.
+        keeps_events: whether the protocol's trace is written.
         names: party names by address.
         groups: group of each party by name.
     """
 
     writer: RunWriter
+    keeps_events: bool = True
     names: dict[Address, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
@@ -106,13 +108,14 @@ class Recorder:
         pod, provider = (peer, party) if is_provider else (party, peer)
         if is_provider and not pod and event.pod in self._open:
             pod = self._open[event.pod].row["pod"]
-        self.writer.append(
-            "events",
-            (
-                event_id, cause, now_ns, process.now_ns(), party, event.name.value, pod, provider,
-                event.rule, event.amount, event.detail,
-            ),
-        )  # fmt: skip
+        if self.keeps_events:
+            self.writer.append(
+                "events",
+                (
+                    event_id, cause, now_ns, process.now_ns(), party, event.name.value, pod, provider,
+                    event.rule, event.amount, event.detail,
+                ),
+            )  # fmt: skip
         self._note(event, pod, provider, now_ns)
         return EventId(event_id)
 

@@ -81,7 +81,7 @@ class World:
         self.env = simpy.Environment(initial_time=self.begin_ns)
         self.scheme: Scheme = SECP256K1 if scenario.crypto == "real" else COUNTED_SCHEME
         self.sealer: Sealer = HPKE if scenario.crypto == "real" else COUNTED_SEALER
-        self.recorder = Recorder(writer)
+        self.recorder = Recorder(writer, keeps_events=scenario.output.events)
         network = scenario.network
         self.web = Web(
             self.env,
@@ -89,7 +89,7 @@ class World:
                 far=convert.to_law(network.latency),
                 near=convert.to_law(network.latency_same_region),
                 loss_prob=float(network.loss_prob),
-                duplicate_prob=0.0,
+                duplicate_prob=float(network.duplicate_prob),
                 bytes_per_s=network.bandwidth_bytes_per_s,
             ),
         )
@@ -198,6 +198,7 @@ class World:
             exposure_ns=terms.exposure_ns,
             grace_s=terms.grace_ns // NS_PER_S,
             offer_valid_ns=terms.offer_valid_ns,
+            wake_early=terms.wake_early,
             token_per_gas=self.token_per_gas,
         )
         self.recorder.extra_prices[member.name] = (prices.gpu or 0, prices.ip or 0)

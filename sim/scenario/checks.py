@@ -52,11 +52,9 @@ def names_are_unique(scenario: Scenario) -> Iterator[Found]:
 
 
 def times_fit(scenario: Scenario) -> Iterator[Found]:
-    """What happens, happens before the end; the warm-up and the sampling interval are shorter than the run."""
+    """What happens, happens before the end; the sampling interval is no longer than the run."""
     end = scenario.duration_ns
     last = q.write_duration(end)
-    if scenario.warm_up_ns >= end:
-        yield ("warm_up",), f"{q.write_duration(scenario.warm_up_ns)} leaves nothing of a run of {last}"
     if scenario.output.sampling_ns > end:
         yield (
             ("output", "sampling"),

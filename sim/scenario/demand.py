@@ -355,11 +355,6 @@ class Publisher(Model):
         "unlock", description="How it leaves: by unlocking its channel, or by deleting its pod."
     )
     actions: tuple[Action, ...] = key((), description="What it does meanwhile: updates, logs, deposits.")
-    value_base: PaymentMoney | None = key(
-        None,
-        alias="value",
-        description="What serving one request is worth to it; null: surplus is not computed.",
-    )
 
 
 __all__ = ["Action", "Number", "Publisher", "Scaling", "Traffic"]

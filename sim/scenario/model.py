@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sim.scenario.demand import Publisher
-from sim.scenario.fields import DurationNs, InstantNs, PositiveNs
+from sim.scenario.fields import InstantNs, PositiveNs
 from sim.scenario.laws import Model, key
 from sim.scenario.quantities import Denomination
 from sim.scenario.supply import Provider
@@ -59,9 +59,6 @@ class Scenario(Model):
         "2019-07-15T08:00:00Z", alias="start", description="Calendar time at which the run starts."
     )
     duration_ns: PositiveNs = key(alias="duration", description="Virtual time that is simulated.")
-    warm_up_ns: DurationNs = key(
-        "0s", alias="warm_up", description="Left out of the statistics of service; never out of money."
-    )
     replications: Count = key(1, description="Independent repetitions.")
     crypto: Literal["real", "counted"] = key(
         "counted",

@@ -100,6 +100,11 @@ class Terms(Model):
         "10m", alias="exposure", description="Unpaid work that is risked: this long at the most replicas."
     )
     grace_ns: DurationNs = key("1h", alias="grace", description="Time a suspended pod with volumes is kept.")
+    wake_early: bool = key(
+        False,
+        strict=True,
+        description="Also look at a pod when its funds could be gone before the next tick.",
+    )
     offer_valid_ns: PositiveNs = key("5m", alias="offer_valid", description="How long a signed offer holds.")
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from protocol.manifest import hint
-from protocol.quantities import show
 from sim.scenario.fields import BytesPerS, DurationNs, FilePath, GasPriceWei, PaymentMoney, PositiveNs, Share
 from sim.scenario.laws import Law, Model, OneOf, key
 
@@ -93,6 +91,9 @@ class Network(Model):
         {"lognormal": {"mean": "5ms", "cv": 0.5}}, description="One way, within a region."
     )
     loss_prob: Share = key("0%", alias="loss", description="Share of messages that never arrive.")
+    duplicate_prob: Share = key(
+        "0%", alias="duplicates", description="Share of requests between parties that arrive twice."
+    )
     bandwidth_bytes_per_s: BytesPerS = key(
         "100MB/s", alias="bandwidth", description="Of a party's link, for uploads of images and secrets."
     )
@@ -150,22 +151,6 @@ Fault = Annotated[
     ProviderCrash | PublisherCrash | NodeCrash | RpcSilence | PartitionFault, Field(discriminator="kind")
 ]
 
-Table = Literal[
-    "deployments",
-    "channels",
-    "transactions",
-    "claims",
-    "providers",
-    "publishers",
-    "prices",
-    "samples",
-    "latency",
-    "requests",
-    "events",
-    "conservation",
-]
-
-
 class Output(Model):
     """What the run writes."""
 
@@ -175,22 +160,9 @@ class Output(Model):
     requests_share: Share = key(
         "1/1000", alias="requests", description="Share of requests that get a row in `requests`."
     )
-    tables: Literal["all"] | tuple[Table, ...] = key(
-        "all", description="Tables to write: `all`, or a list of names."
+    events: bool = key(
+        True, strict=True, description="Whether the protocol's trace is written, the table `events`."
     )
-
-    @field_validator("tables", mode="before")
-    @classmethod
-    def _names(cls, value: Any) -> Any:
-        known = get_args(Table)
-        if value == "all":
-            return value
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"{show(value)} is neither `all` nor a list of tables: {', '.join(known)}")
-        for name in value:
-            if name not in known:
-                raise ValueError(f"there is no table {show(name)}; {hint(str(name), known)}")
-        return tuple(value)
 
 
 __all__ = [
@@ -211,7 +183,6 @@ __all__ = [
     "ProviderCrash",
     "PublisherCrash",
     "RpcSilence",
-    "Table",
     "Tokens",
     "Whole",
 ]

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import get_args
 
 from pydantic import BaseModel
 
-from sim.records.schema import TABLES
 from sim.scenario.reference import json_schema, reference_markdown, schema_text
 from sim.scenario.tree import fields_by_key, walk
-from sim.scenario.world import Table
 
 ROOT = Path(__file__).parents[3]
 
@@ -43,13 +40,9 @@ def test_every_key_is_explained() -> None:
             assert field.description and field.description.endswith("."), f"{model.__name__}.{key}"
 
 
-def test_tables_are_those_of_the_records() -> None:
-    assert set(get_args(Table)) == set(TABLES)
-
-
 def test_the_schema_knows_every_top_level_key_and_refuses_others() -> None:
     schema = json_schema()
     assert set(schema["required"]) == {"name", "duration", "providers", "publishers"}
     assert schema["additionalProperties"] is False
-    assert "warm_up" in schema["properties"]
+    assert "crypto" in schema["properties"]
     json.dumps(schema)
