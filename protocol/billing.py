@@ -95,6 +95,8 @@ class Biller:
         for pod in pods:
             if not pod.billable:
                 continue  # it ended while the chain was asked
+            if self._sleeps(pod, usage, seen):
+                continue
             before = (pod.owed, pod.phase, pod.invested, pod.withdrawn)
             self._meter(pod, usage)
             self._decide(pod, seen)
@@ -104,6 +106,16 @@ class Biller:
             await self._world.store.commit(changes)
         if not isinstance(seen, Unknown):
             await self._claim([p for p in pods if p.billable])
+
+    def _sleeps(self, pod: HostedPod, usage: Readings, seen: ChannelsAt | Unknown) -> bool:
+        """Whether neither its meter nor its channel moved since the last tick, so that nothing is to be decided."""
+        if isinstance(seen, Unknown) or pod.phase is Phase.SUSPENDED:
+            return False
+        readings = usage.readings.get(pod.namespace)
+        if readings is None or not pod.meter.shows(readings) or seen.channels[pod.key] is not pod.channel:
+            return False
+        pod.seen_ns = self._world.clock.now_ns()
+        return True
 
     def _meter(self, pod: HostedPod, usage: Readings, *, final: bool = False) -> None:
         """Step 12: take the readings into the pod's meter and price them, exactly."""
@@ -124,6 +136,7 @@ class Biller:
             self._ask(pod, Asking.REMOVE, "ChannelGone")
             return
         pod.seen_ns = now_ns
+        pod.channel = channel
         pod.invested, pod.withdrawn = channel.invested_by_publisher, channel.withdrawn_by_provider
         pod.unlock_time_s = channel.unlock_time_s
         if channel.unlocked_at_s:
@@ -217,16 +230,11 @@ class Biller:
         if self._claiming:
             return
         now_ns = self._world.clock.now_ns()
-        dues = [
-            Due(
-                p.namespace,
-                min(p.owed, p.invested) - p.withdrawn,
-                self.exposure_cap(p),
-                now_ns - p.claimed_ns,
-            )
-            for p in pods
-            if min(p.owed, p.invested) > p.withdrawn
-        ]
+        dues = []
+        for pod in pods:
+            claimable = min(pod.owed, pod.invested) - pod.withdrawn
+            if claimable > 0:
+                dues.append(Due(pod.namespace, claimable, self.exposure_cap(pod), now_ns - pod.claimed_ns))
         if not dues:
             return
         fees = []

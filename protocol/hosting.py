@@ -18,7 +18,7 @@ from protocol.attestation import Assurance
 from protocol.auth import Offer
 from protocol.manifest import Pod
 from protocol.metering import Meter
-from protocol.payment import ChannelKey
+from protocol.payment import Channel, ChannelKey
 from protocol.policies.admission import Admission
 from protocol.policies.claims import Claims
 from protocol.policies.price import Price
@@ -207,6 +207,7 @@ class HostedPod:
         endpoints: where it is reached.
         wake_ns: when its task is to look at it, before the next tick; not stored.
         asked: what the biller last asked of its task; not stored.
+        channel: as the last tick saw it; not stored.
         mailbox: of its task; not stored.
         cause: the event that the next one of this pod follows from; not stored.
     """
@@ -239,6 +240,7 @@ class HostedPod:
     endpoints: tuple[Endpoint, ...] = ()
     wake_ns: int = NEVER_NS
     asked: Asking | None = None
+    channel: Channel | None = field(default=None, compare=False)
     mailbox: Mailbox[Any] | None = field(default=None, compare=False)
     cause: EventId | None = field(default=None, compare=False)
     _fixed: dict[str, Any] | None = field(default=None, compare=False, repr=False)

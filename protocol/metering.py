@@ -167,6 +167,17 @@ class Meter:
         self.at_ns = at_ns
         self.closed = final
 
+    def shows(self, readings: Sequence[Reading]) -> bool:
+        """Whether `readings` are what the meter shows already."""
+        return len(readings) == len(self.segments) and all(
+            now.replica_ms == last.replica_ms
+            and now.version == last.version
+            and now.bound_ms == last.bound_ms
+            and now.egress_bytes == last.egress_bytes
+            and now.ingress_bytes == last.ingress_bytes
+            for now, last in zip(readings, self.segments, strict=True)
+        )
+
     def _segment(self, version: int) -> Segment:
         for segment in reversed(self.segments):
             if segment.version == version:
@@ -232,8 +243,8 @@ class Meter:
             "segments": [
                 {
                     "version": s.version,
-                    "replica": {r.value: n for r, n in s.replica.items()},
-                    "volumes": {r.value: n for r, n in s.volumes.items()},
+                    "replica": s.replica,  # a Resource is its text
+                    "volumes": s.volumes,
                     "replica_ms": s.replica_ms,
                     "bound_ms": s.bound_ms,
                     "egress_bytes": s.egress_bytes,

@@ -91,7 +91,8 @@ class PriceTable:
 
     def with_extras(self, extras: Mapping[Resource, int]) -> PriceTable:
         """This table with the GPU and IP prices of a provider's record; other resources in it have no say."""
-        return replace(self, gpu=extras.get(Resource.GPU), ip=extras.get(Resource.IP))
+        gpu, ip = extras.get(Resource.GPU), extras.get(Resource.IP)
+        return self if (gpu, ip) == (self.gpu, self.ip) else replace(self, gpu=gpu, ip=ip)
 
     def price(self, resource: Resource) -> int | None:
         """The price of `resource` in its own unit; None: not on offer."""

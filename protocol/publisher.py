@@ -182,6 +182,8 @@ class PublisherClient:
     async def _candidates(self, rental: Rental, market: Market) -> Sequence[Candidate]:
         """Step 3, the choice: who is listed, prices what the pod needs, and in which order they are asked."""
         found: list[Candidate] = []
+        replica, volumes = manifest.pod_resources(rental.pod), manifest.volume_resources(rental.pod)
+        needed = {*replica, *volumes}
         for listing in market.listings:
             content = await self.world.content.get(
                 listing.record,
@@ -201,9 +203,8 @@ class PublisherClient:
                 for i in listing.tables
                 if i in market.tables
             }
-            replica, volumes = manifest.pod_resources(rental.pod), manifest.volume_resources(rental.pod)
             for table_id, prices in tables.items():
-                if prices.token == self.world.chain.terms.token and prices.covers({*replica, *volumes}):
+                if prices.token == self.world.chain.terms.token and prices.covers(needed):
                     cost = agreement.running_cost(replica, volumes, prices, replicas=1, for_ns=HOUR_NS)
                     priced.append((cost, table_id))
             if priced:

@@ -50,6 +50,7 @@ class _Watch:
     changes: list[Any] = field(default_factory=list)
     looked_ns: int = 0
     owed_scaled: int = 0
+    held: int = 0
     replicas: int = 0
     transfer: int = 0
 
@@ -104,6 +105,16 @@ class Exhaustions:
         before = watch.meter
         segment = before.segments[-1]
         old_replica_ms = segment.replica_ms
+        reading = tenant.readings[-1]
+        if (
+            not watch.changes
+            and (reading.replica_ms, reading.bound_ms) == (old_replica_ms, segment.bound_ms)
+            and reading.version == segment.version
+            and watch.purse.holds == watch.held
+        ):
+            watch.looked_ns = now_ns  # it slept, as most pods do at most looks
+            return
+        watch.held = watch.purse.holds
         base_scaled = watch.owed_scaled
         before.read(now_ns, tenant.readings)
         watch.owed_scaled = before.scaled_owed(watch.prices)

@@ -180,6 +180,7 @@ class Simulation:
             for at_ns in self._stops():
                 env.run(until=at_ns)
                 gc.collect(0)
+                self.world.watcher.take_requests(at_ns)
                 self.writer.flush(at_ns)
         except KeyboardInterrupt:
             interrupted = True
@@ -252,7 +253,6 @@ class Simulation:
     def _sample_nowhere(self, now_ns: int) -> int:
         world = self.world
         world.nowhere.advance(now_ns)
-        world.watcher.requests("", world.nowhere.take_requests())
         sums = world.nowhere.totals(now_ns)
         past_arrivals = sum(c.nowhere_arrivals for c in world.callers.values())
         past_failed = sum(c.nowhere_failed for c in world.callers.values())

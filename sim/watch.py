@@ -74,7 +74,6 @@ class Watcher:
             watched.take(machines.plane.take_transitions())
             for tenant in machines.tenants.values():
                 watched.look(tenant, now_ns)
-            self.requests(party.name, machines.plane.take_requests())
 
         machines.on_read = read
         machines.on_configured = lambda tenant, now_ns: self._configured(party, tenant, now_ns)
@@ -149,10 +148,20 @@ class Watcher:
         if lease.purse.exhausted_ns is not None:
             life.row["overrun"] = max(0, owed - lease.purse.holds)
 
+    def take_requests(self, now_ns: int) -> None:
+        """Rows of all sampled requests that have ended; before the writer writes what is older than an hour."""
+        world = self._world
+        for name, party in world.providers.items():
+            party.machines.plane.advance(now_ns)
+            self._requests(name, party.machines.plane.take_requests())
+        world.nowhere.advance(now_ns)
+        self._requests("", world.nowhere.take_requests())
+
     def finish(self, now_ns: int) -> list[Lease]:
         """At the end of the run: everything that still runs is read for the last time."""
         for party in self._world.providers.values():
             party.machines.read_all(now_ns)
+        self.take_requests(now_ns)
         open_leases = list(self._leases.values())
         for lease in open_leases:
             self._close(lease, now_ns)
@@ -160,7 +169,7 @@ class Watcher:
 
     # ------------------------------------------------------------ single requests
 
-    def requests(self, provider: str, rows: Any) -> None:
+    def _requests(self, provider: str, rows: Any) -> None:
         """Sampled requests of one plane, as rows."""
         if not len(rows):
             return

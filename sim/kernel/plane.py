@@ -434,6 +434,8 @@ class DataPlane:
         (with `byte_rows`), a request served: cumulative response bytes `a` and request bytes `b`.
         """
         self._flush_rows()
+        if not self._row_chunks:
+            return _NO_TRANSITIONS
         rows = _joined(self._row_chunks, state.TRANSITION)
         self._row_chunks = []
         return rows[np.lexsort((rows["pod_index"], rows["t_ns"]))]
@@ -446,6 +448,8 @@ class DataPlane:
         (end_ns, pod_index, index).
         """
         self._flush_samples()
+        if not self._sample_chunks:
+            return _NO_SAMPLES
         rows = _joined(self._sample_chunks, state.SAMPLE)
         self._sample_chunks = []
         return rows[np.lexsort((rows["index"], rows["pod_index"], rows["end_ns"]))]
@@ -719,6 +723,8 @@ class DataPlane:
             self._meta[0]["samples_used"] = 0
 
 
+_NO_TRANSITIONS: Final = np.zeros(0, state.TRANSITION)
+_NO_SAMPLES: Final = np.zeros(0, state.SAMPLE)
 _TOTALS: Final = (
     ("arrivals", "arrivals"),
     ("served", "served"),
@@ -733,6 +739,8 @@ _TOTALS: Final = (
     ("draining", "n_drain"),
     ("billed", "n_billed"),
 )
+_TOTAL_NAMES: Final = tuple(name for name, _ in _TOTALS)
+_TOTAL_WORDS: Final = [state.POD.fields[field][1] // 8 for _, field in _TOTALS]  # all int64, at whole words
 _COUNTED: Final = (
     *("arrivals", "served", "cold", "starts", "delayed", "bytes_in", "bytes_out", "n_held", "n_queued"),
     *("n_service", "n_unplaced", "n_starting", "n_ready", "n_busy", "n_drain", "n_billed", "wait_ns"),
