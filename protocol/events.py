@@ -44,6 +44,7 @@ class Happened(StrEnum):
     UNLOCK_SEEN = "UnlockSeen"  # provider
     CHAIN_UNKNOWN = "ChainUnknown"  # both; rule: why
     TOPPED_UP = "ToppedUp"  # publisher; amount
+    UPDATE_REFUSED = "UpdateRefused"  # publisher; rule
     UNLOCK_STARTED = "UnlockStarted"  # publisher
     FUNDS_RETURNED = "FundsReturned"  # publisher; amount
     POD_DELETED = "PodDeleted"  # publisher

@@ -17,8 +17,8 @@ from protocol.payment import Deposit, Unlock
 from protocol.policies.funding import HOUR_NS, Purse
 from protocol.policies.on_loss import Loss, Then
 from protocol.ports import NoAnswer, TxConfirmed, Unknown
-from protocol.publisher import Failed, PublisherClient
-from protocol.renting import Rental, Stage
+from protocol.publisher import PublisherClient
+from protocol.renting import Failed, Rental, Stage
 from protocol.sender import pause
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Guard:
         client = self._client
         assert rental.peer is not None and rental.provider is not None
         before, rental.pod = rental.pod, manifest.check(pod)
-        bundle = await client.bundle(rental)
+        bundle = await client.bundler.pack(rental)
         if isinstance(bundle, Failed):
             rental.pod = before
             return
@@ -216,7 +216,7 @@ class Guard:
             answer = await client.caller.call(
                 rental.peer,
                 wire.UPDATE_POD,
-                wire.pb.UpdatePodRequest(sealed=client.seal(rental, bundle)),
+                wire.pb.UpdatePodRequest(sealed=client.bundler.seal(rental, bundle)),
                 wire.pb.ProvisionPodResponse,
                 provider=rental.provider,
                 pod_id=rental.pod_id,
@@ -227,7 +227,7 @@ class Guard:
             rental.pod = before
             self._world.trace.emit(
                 Event(
-                    Happened.CANDIDATE_PASSED_OVER,
+                    Happened.UPDATE_REFUSED,
                     rental.namespace,
                     rental.provider.hex(),
                     no.rule,

@@ -8,24 +8,22 @@ the same pod id and without a second deposit. What comes after step 7 is in `gua
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from protocol import agreement, attestation, manifest, wire
 from protocol.auth import Offer, ProviderKeys
+from protocol.bundling import Bundler
 from protocol.calls import Caller
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.events import Event, Happened
-from protocol.identity import cid_bytes
 from protocol.payment import ChannelKey, CloseChannel, CreateChannel, Deposit, Unlock
 from protocol.policies.funding import Purse
 from protocol.policies.selection import Candidate
 from protocol.ports import Approve, NoAnswer, Put, TxConfirmed, TxReverted, Unknown
 from protocol.record import read_record
-from protocol.renting import TABLE, UPLOADS, PublisherPolicies, PublisherSettings, Rental, Stage
+from protocol.renting import TABLE, Failed, PublisherPolicies, PublisherSettings, Rental, Stage
 from protocol.requests import payment_channel
-from protocol.sealing import bundle_info, seal_secret
 from protocol.sender import Sender, pause
 from protocol.units import NS_PER_S, Address, PodId
 
@@ -42,19 +40,6 @@ if TYPE_CHECKING:
 HOUR_NS: Final = 3600 * NS_PER_S
 MAX_RECORD_BYTES: Final = 64 * 1024
 TRIES_OF_A_READ: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """No provider runs the pod.
-
-    Attributes:
-        rule: why, by name: the last candidate's, or `NoCandidate`.
-        detail: for a person.
-    """
-
-    rule: str
-    detail: str
 
 
 class PublisherClient:
@@ -84,11 +69,11 @@ class PublisherClient:
         self.policies = policies
         self._verifier = verifier
         self._scheme = scheme
-        self._sealer = sealer
         self._chance = chance
         terms = world.chain.terms
         self._payment_domain = Domain(terms.chain_id, terms.payment)
         self._registry_domain = Domain(terms.chain_id, terms.registry)
+        self.bundler = Bundler(world, settings, sealer, self._payment_domain)
         self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
         self.caller = Caller(
             world, self._payment_domain, timeout_ns=settings.call_timeout_ns, tries=settings.call_tries
@@ -387,14 +372,14 @@ class PublisherClient:
         """Step 5: images and secrets are uploaded encrypted, the bundle is sealed and sent."""
         world, offer = self.world, rental.offer
         assert offer is not None and rental.peer is not None and rental.provider is not None
-        bundle = await self.bundle(rental)
+        bundle = await self.bundler.pack(rental)
         if isinstance(bundle, Failed):
             return bundle
         body = wire.pb.ProvisionPodRequest(
             payment=payment_channel(
                 self._payment_domain, world.signer.address, rental.provider, rental.pod_id
             ),
-            sealed=self.seal(rental, bundle),
+            sealed=self.bundler.seal(rental, bundle),
             offer=offer.to_wire(),
             offerSignature=rental.offer_signature,
         )
@@ -427,63 +412,6 @@ class PublisherClient:
         )
         await self.keep(rental)
         return rental
-
-    async def bundle(self, rental: Rental) -> wire.pb.Bundle | Failed:
-        """Upload what the content store lacks (keyed by digest: nothing is sent twice) and list the keys."""
-        world = self.world
-        deadline_ns = world.clock.now_ns() + self.settings.upload_timeout_ns
-        bundle = wire.pb.Bundle(pod=manifest.to_wire(rental.pod))
-        uploaded = 0
-        for container in rental.pod.containers:
-            digest = await world.images.digest(container.image.url, deadline_ns=deadline_ns)
-            if isinstance(digest, NoAnswer):
-                return Failed("ImageUnknown", digest.reason)
-            kept = await world.store.get(UPLOADS, digest)
-            if kept is None:
-                image = await world.images.publish(container.image.url, deadline_ns=deadline_ns)
-                if isinstance(image, NoAnswer):
-                    return Failed("UploadFailed", image.reason)
-                kept = image.to_record()
-                await world.store.commit([Put(UPLOADS, digest, kept)])
-                uploaded += image.packed_bytes
-            entry = bundle.images.add()
-            entry.container = container.name
-            entry.key.data = bytes.fromhex(kept["key"])
-            entry.manifest = bytes.fromhex(kept["manifest"])
-            entry.config = bytes.fromhex(kept["config"])
-            entry.digest = digest
-            entry.packedBytes = kept["packed_bytes"]
-            sent = next(c for c in bundle.pod.containers if c.name == container.name)
-            sent.image.Clear()
-            sent.image.cid = cid_bytes(kept["cid"])
-        for volume in bundle.pod.volumes:
-            if volume.WhichOneof("configuration") == "secret" and not volume.secret.cid:
-                key = world.entropy.draw(32)
-                blob = seal_secret(key, world.entropy.draw(12), volume.secret.contents)
-                cid = await world.content.put(blob, deadline_ns=deadline_ns)
-                if isinstance(cid, NoAnswer):
-                    return Failed("UploadFailed", cid.reason)
-                volume.secret.Clear()
-                volume.secret.cid = cid_bytes(cid)
-                secret = bundle.secrets.add()
-                secret.volume = volume.name
-                secret.key.data = key
-        rental.cause = world.trace.emit(
-            Event(Happened.IMAGES_UPLOADED, rental.namespace, amount=uploaded), rental.cause
-        )
-        return bundle
-
-    def seal(self, rental: Rental, bundle: wire.pb.Bundle) -> bytes:
-        """The bundle, for the eyes of the attested provider and for this channel's life alone."""
-        assert rental.offer is not None
-        info = bundle_info(
-            self._payment_domain,
-            rental.offer.keys_hash,
-            self.world.signer.address,
-            rental.pod_id,
-            rental.life,
-        )
-        return self._sealer.seal(rental.hpke_key, info, wire.dump(bundle))
 
     # ------------------------------------------------------------ steps 6 and 7
 

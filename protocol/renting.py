@@ -83,6 +83,19 @@ class PublisherPolicies:
     on_loss: OnLoss
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No provider runs the pod.
+
+    Attributes:
+        rule: why, by name: the last candidate's, or `NoCandidate`.
+        detail: for a person.
+    """
+
+    rule: str
+    detail: str
+
+
 @dataclass(slots=True)
 class Rental:
     """One pod of a publisher, from its choice of a provider to the last token returned.

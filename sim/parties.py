@@ -128,7 +128,6 @@ class ProviderParty(Party):
             scheme=self.world.scheme,
             sealer=self.world.sealer,
             sealing_key=self.key,
-            chance=self.chance,
         )
         self.process.start("provider", self.client.run())
 

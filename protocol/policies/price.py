@@ -22,14 +22,12 @@ class Shop:
         base: the table that its settings name.
         running_ns: how long it has been open.
         pods: how many pods it has.
-        used_share: share of its cores that is reserved by running replicas, 0 to 1.
     """
 
     listed: PriceTable
     base: PriceTable
     running_ns: int
     pods: int
-    used_share: float
 
 
 class Price(Protocol):

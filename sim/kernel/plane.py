@@ -233,8 +233,10 @@ class DataPlane:
         self._control(state.REKEY, handle, now_ns)
 
     def suspend(self, handle: int, now_ns: int) -> None:
-        """Ends all replicas at once: what is held, queued or in service fails `evicted`, later arrivals
-        `suspended`. A pod that is not deployed stays so.
+        """Ends all replicas at once.
+
+        What is held, queued or in service fails `evicted`, later arrivals `suspended`. A pod that is not
+        deployed stays so.
         """
         self._stop(handle, now_ns, state.STOPPED)
 
@@ -740,7 +742,7 @@ _TOTALS: Final = (
     ("billed", "n_billed"),
 )
 _TOTAL_NAMES: Final = tuple(name for name, _ in _TOTALS)
-_TOTAL_WORDS: Final = [state.POD.fields[field][1] // 8 for _, field in _TOTALS]  # all int64, at whole words
+_TOTAL_WORDS: Final = [dict(state.POD.fields or {})[field][1] // 8 for _, field in _TOTALS]  # all int64, at whole words
 _COUNTED: Final = (
     *("arrivals", "served", "cold", "starts", "delayed", "bytes_in", "bytes_out", "n_held", "n_queued"),
     *("n_service", "n_unplaced", "n_starting", "n_ready", "n_busy", "n_drain", "n_billed", "wait_ns"),
