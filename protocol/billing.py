@@ -65,7 +65,7 @@ class Biller:
         self._policies = policies
         self._pods = pods
         self._domain = domain
-        self._claiming = False
+        self._claiming: frozenset[str] = frozenset()  # whose routine claims are under way
         self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
 
     # ------------------------------------------------------------ the tick
@@ -105,7 +105,7 @@ class Biller:
         if changes:
             await self._world.store.commit(changes)
         if not isinstance(seen, Unknown):
-            await self._claim([p for p in pods if p.billable])
+            await self._claim([p for p in pods if p.billable and p.asked is not Asking.REMOVE])
 
     def _sleeps(self, pod: HostedPod, usage: Readings, seen: ChannelsAt | Unknown) -> bool:
         """Whether neither its meter nor its channel moved since the last tick, so that nothing is to be decided."""
@@ -248,7 +248,7 @@ class Biller:
         chosen = self._policies.claims.choose(dues, fee_of=fees)[:MAX_CLAIMS_A_TRANSACTION]
         claims = {d.namespace: self._pods[d.namespace] for d in chosen if d.namespace in self._pods}
         if claims:
-            self._claiming = True
+            self._claiming = frozenset(claims)
             self._world.tasks.start("claim", self._settle_claims(list(claims.values())))
 
     async def _settle_claims(self, pods: Sequence[HostedPod]) -> None:
@@ -269,7 +269,7 @@ class Biller:
                 pod.cause,
             )
         outcome = await self.sender.execute(WithdrawMany(entries))
-        self._claiming = False
+        self._claiming = frozenset()
         if not isinstance(outcome, TxConfirmed):
             return  # a growing total: the next tick reads the channel and claims what is still due
         by_key = {p.key: p for p in pods}
@@ -394,6 +394,8 @@ class Biller:
         """The final claim of a pod that has ended, then the rest goes back; repeats until it is known to be done."""
         world, key = self._world, pod.key
         refusals = 0
+        while pod.namespace in self._claiming:
+            await pause(world, self._settings.retry_ns)  # the routine claim may pay what the final one would
         while refusals < FINAL_TRIES:
             seen = await world.chain.channels([key], deadline_ns=self._deadline())
             if isinstance(seen, Unknown):

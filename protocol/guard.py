@@ -68,7 +68,9 @@ class Guard:
     async def run(self, rental: Rental) -> None:
         """Rent, watch, and rent again after a loss for as long as the policy wants; ends with the rental."""
         client, on_loss = self._client, self._client.policies.on_loss
-        while rental.stage is not Stage.ENDED:
+        if rental.reason and rental.stage is not Stage.ENDED:
+            await self._end(rental)  # it was being ended when we were killed
+        while rental.stage is not Stage.ENDED and not rental.reason:
             outcome = rental if rental.stage is Stage.RUNNING else await client.deploy(rental)
             if isinstance(outcome, Failed):
                 reason = outcome.rule
@@ -102,8 +104,8 @@ class Guard:
             every_ns = self._client.policies.funding.look_again_ns(purse) or settings.look_ns
             wanted = await self._wishes.get(clock.now_ns() + every_ns)
             if wanted is not None:
-                if await self._grant(rental, wanted):
-                    rental.reason = "Unlocked" if wanted.wish is Wish.UNLOCK else "Deleted"
+                await self._grant(rental, wanted)
+                if rental.reason:
                     return rental.reason
                 continue
             status = await self._status(rental)
@@ -118,12 +120,9 @@ class Guard:
 
     async def _status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | str:
         """The provider's answer, silence, or the reason for which the pod has ended."""
-        try:
-            status = await self._client.status(rental)
-        except Refusal as refusal:
-            return refusal.rule
-        except PeerFault as fault:
-            return fault.rule
+        status = await self._client.ask_status(rental)
+        if isinstance(status, Failed):
+            return status.rule
         if isinstance(status, NoAnswer):
             return status
         states = wire.pb.PodStatusResponse
@@ -140,6 +139,8 @@ class Guard:
             The purse as it is now; None when the chain did not say.
         """
         client, world = self._client, self._world
+        if not await client.sender.quiet():
+            return None  # a deposit may be on its way
         channel = await client.read_channel(rental.key(world.signer.address))
         if channel is None or isinstance(channel, Unknown):
             return None
@@ -175,31 +176,29 @@ class Guard:
 
     # ------------------------------------------------------------ wishes
 
-    async def _grant(self, rental: Rental, wanted: Wanted) -> bool:
-        """Do what is wished.
-
-        Returns:
-            Whether it ended the rental.
-        """
+    async def _grant(self, rental: Rental, wanted: Wanted) -> None:
+        """Do what is wished; a wish that ends the rental is written down first."""
         match wanted.wish:
             case Wish.DEPOSIT:
                 await self._deposit(rental, wanted.amount)
-                return False
             case Wish.UPDATE:
                 assert wanted.pod is not None
                 await self._update(rental, wanted.pod)
-                return False
             case Wish.LOGS:
                 await self._logs(rental)
-                return False
-            case Wish.UNLOCK:
-                await self._unlock(rental)
-                return True
-            case Wish.DELETE:
-                await self._delete(rental)
-                return True
+            case Wish.UNLOCK | Wish.DELETE:
+                rental.reason = "Unlocked" if wanted.wish is Wish.UNLOCK else "Deleted"
+                await self._client.keep(rental)
+                await self._end(rental)
             case _:
                 assert_never(wanted.wish)
+
+    async def _end(self, rental: Rental) -> None:
+        """End the rental as its reason says; may be begun again after a crash."""
+        if rental.reason == "Unlocked":
+            await self._unlock(rental)
+        else:
+            await self._delete(rental)
 
     async def _update(self, rental: Rental, pod: Pod) -> None:
         """Change what runs: the manifest keeps what it does not name, the volumes keep their data."""
@@ -270,19 +269,23 @@ class Guard:
         assert rental.provider is not None
         key = rental.key(self._world.signer.address)
         while True:
-            outcome = await self._client.sender.execute(
-                Unlock(rental.provider, rental.pod_id), pod=rental.namespace, cause=rental.cause
-            )
-            if isinstance(outcome, TxConfirmed):
-                break
-            channel = await self._client.read_channel(key)
-            if channel is None or (not isinstance(channel, Unknown) and channel.unlocked_at_s):
-                break  # gone, or running by a transaction whose receipt was lost
+            if await self._client.sender.quiet():
+                channel = await self._client.read_channel(key)
+                if channel is None or (
+                    not isinstance(channel, Unknown)
+                    and (channel.unlocked_at_s or channel.life != rental.life)
+                ):
+                    break  # gone, or running by a transaction whose receipt was lost
+                outcome = await self._client.sender.execute(
+                    Unlock(rental.provider, rental.pod_id), pod=rental.namespace, cause=rental.cause
+                )
+                if isinstance(outcome, TxConfirmed):
+                    break
             await pause(self._world, self._client.settings.poll_ns)
         rental.cause = self._world.trace.emit(
             Event(Happened.UNLOCK_STARTED, rental.namespace, rental.provider.hex()), rental.cause
         )
-        await self._client.reclaim(key, rental.namespace)
+        await self._client.reclaim(key, rental.life, rental.namespace)
 
     async def _delete(self, rental: Rental) -> None:
         """Leave by asking: the provider claims what is due, removes the pod and releases the rest."""
@@ -291,7 +294,7 @@ class Guard:
         rental.seq += 1
         await client.keep(rental)
         try:
-            await client.caller.call(
+            answer = await client.caller.call(
                 rental.peer,
                 wire.DELETE_POD,
                 wire.pb.DeletePodRequest(),
@@ -301,13 +304,14 @@ class Guard:
                 life=rental.life,
                 seq=rental.seq,
             )
+            if not isinstance(answer, NoAnswer):
+                rental.cause = world.trace.emit(
+                    Event(Happened.POD_DELETED, rental.namespace, rental.provider.hex()), rental.cause
+                )
         except (Refusal, PeerFault) as no:
             world.trace.emit(
                 Event(Happened.POD_LOST, rental.namespace, rental.provider.hex(), no.rule), rental.cause
             )
-        rental.cause = world.trace.emit(
-            Event(Happened.POD_DELETED, rental.namespace, rental.provider.hex()), rental.cause
-        )
         # A provider that keeps its word releases the channel soon; one that does not is not waited for.
         until_ns = world.clock.now_ns() + client.settings.confirm_timeout_ns
         key = rental.key(world.signer.address)
@@ -315,7 +319,7 @@ class Guard:
             if await client.read_channel(key) is None:
                 return
             await pause(world, client.settings.poll_ns)
-        await client.reclaim(key, rental.namespace)
+        await client.reclaim(key, rental.life, rental.namespace)
 
     async def _lost(self, rental: Rental, reason: str) -> str:
         """The pod is gone: take back what is left, in the background."""
@@ -325,6 +329,5 @@ class Guard:
             ),
             rental.cause,
         )
-        key = rental.key(self._world.signer.address)
-        self._world.tasks.start("reclaim", self._client.reclaim(key, rental.namespace))
+        await self._client.take_back(rental)
         return reason

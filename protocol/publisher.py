@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from protocol import agreement, attestation, manifest, wire
 from protocol.auth import Offer, ProviderKeys
 from protocol.bundling import Bundler
-from protocol.calls import Caller
+from protocol.calls import LIFETIME_S, Caller
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.events import Event, Happened
@@ -22,8 +22,17 @@ from protocol.policies.funding import Purse
 from protocol.policies.selection import Candidate
 from protocol.ports import Approve, NoAnswer, Put, TxConfirmed, TxReverted, Unknown
 from protocol.record import read_record
-from protocol.renting import TABLE, Failed, PublisherPolicies, PublisherSettings, Rental, Stage
-from protocol.requests import payment_channel
+from protocol.renting import (
+    ERRANDS,
+    TABLE,
+    Errand,
+    Failed,
+    PublisherPolicies,
+    PublisherSettings,
+    Rental,
+    Stage,
+)
+from protocol.requests import CLOCK_SKEW_S, payment_channel
 from protocol.sender import Sender, pause
 from protocol.units import NS_PER_S, Address, PodId
 
@@ -40,6 +49,8 @@ if TYPE_CHECKING:
 HOUR_NS: Final = 3600 * NS_PER_S
 MAX_RECORD_BYTES: Final = 64 * 1024
 TRIES_OF_A_READ: Final = 60
+NO_POD: Final = frozenset({"NoSuchPod", "RequestWrongLife"})
+"""Refusals by which a provider says that it has no pod of ours in this life of its channel."""
 
 
 class PublisherClient:
@@ -75,6 +86,7 @@ class PublisherClient:
         self._registry_domain = Domain(terms.chain_id, terms.registry)
         self.bundler = Bundler(world, settings, sealer, self._payment_domain)
         self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
+        self._errands: set[str] = set()
         self.caller = Caller(
             world, self._payment_domain, timeout_ns=settings.call_timeout_ns, tries=settings.call_tries
         )
@@ -91,6 +103,8 @@ class PublisherClient:
         """After a crash: journalled transactions are sent again, and all rentals are taken up as they were."""
         await self.sender.resume()
         rentals = [Rental.from_record(r) for r in (await self.world.store.scan(TABLE)).values()]
+        for record in (await self.world.store.scan(ERRANDS)).values():
+            self._run_errand(Errand.from_record(record))
         self.world.trace.emit(Event(Happened.RECOVERED, amount=len(rentals)))
         return rentals
 
@@ -321,27 +335,27 @@ class PublisherClient:
         world, offer = self.world, rental.offer
         assert offer is not None and rental.provider is not None and rental.prices is not None
         key = rental.key(world.signer.address)
-        channel = await self.read_channel(key)
-        if isinstance(channel, Unknown):
-            return Failed("ChainUnknown", channel.reason)
-        if channel is None or not channel.exists:
-            if not rental.deposit:
-                funds = await world.chain.funds(world.signer.address, deadline_ns=self.chain_deadline())
-                if isinstance(funds, Unknown):
-                    return Failed("ChainUnknown", funds.reason)
-                rental.deposit = self.policies.funding.deposit(self.purse(rental, funds.token, left=None))
-                if rental.deposit > funds.token:
-                    return Failed("WalletTooSmall", f"{funds.token} base units; {rental.deposit} are needed")
-                await self.keep(rental)
-            command = CreateChannel(
-                rental.provider, rental.pod_id, self.settings.unlock_time_s, rental.deposit
-            )
-            paid = await self.pay(rental, command, rental.deposit)
-            if isinstance(paid, Failed):
-                return paid
-            channel = await self.read_channel(key)
-            if isinstance(channel, Unknown) or channel is None:
-                return Failed("ChannelUnknown", "the channel was paid for and cannot be read yet")
+        tries = 0
+        while True:
+            # What an earlier incarnation sent has to be known first, or the deposit would be made twice.
+            channel: Channel | Unknown | None = Unknown("an earlier transaction is not known")
+            if await self.sender.quiet():
+                channel = await self.read_channel(key)
+            if isinstance(channel, Unknown):
+                tries += 1
+                if not rental.deposit and tries >= TRIES_OF_A_READ:
+                    return Failed("ChainUnknown", channel.reason)
+                await pause(
+                    world, self.settings.poll_ns
+                )  # once there may be a deposit, silence is waited out
+            elif channel is None or not channel.exists:
+                failed = await self._open_channel(rental)
+                if failed is not None:
+                    return failed
+            elif channel.unlocked_at_s:
+                return Failed("UnlockRunning", "an earlier deposit is on its way back")
+            else:
+                break
         rental.life = channel.life
         rental.put_in = channel.invested_by_publisher
         rental.stage = Stage.FUNDED
@@ -352,8 +366,31 @@ class PublisherClient:
         await self.keep(rental)
         return rental
 
-    async def pay(self, rental: Rental, command: CreateChannel | Deposit, amount: int) -> Failed | None:
-        """Approve exactly `amount` and carry out `command`; a silent chain is asked again, never paid twice."""
+    async def _open_channel(self, rental: Rental) -> Failed | None:
+        """Decide on the first deposit, once, and send it; whether it came to be is read from the chain."""
+        world = self.world
+        assert rental.provider is not None
+        if not rental.deposit:
+            funds = await world.chain.funds(world.signer.address, deadline_ns=self.chain_deadline())
+            if isinstance(funds, Unknown):
+                return None
+            deposit = self.policies.funding.deposit(self.purse(rental, funds.token, left=None))
+            if deposit > funds.token:
+                return Failed("WalletTooSmall", f"{funds.token} base units; {deposit} are needed")
+            rental.deposit = deposit
+            await self.keep(rental)
+        command = CreateChannel(rental.provider, rental.pod_id, self.settings.unlock_time_s, rental.deposit)
+        paid = await self.pay(rental, command, rental.deposit)
+        return paid if isinstance(paid, Failed) and paid.rule != "AlreadyExists" else None
+
+    async def pay(
+        self, rental: Rental, command: CreateChannel | Deposit, amount: int
+    ) -> Failed | Unknown | None:
+        """Approve exactly `amount` and carry out `command`.
+
+        Returns:
+            None when it counts; `Unknown` when nobody knows: read the channel before trying again.
+        """
         payment = self.world.chain.terms.payment
         for step in (Approve(payment, amount), command):
             outcome = await self.sender.execute(step, pod=rental.namespace, cause=rental.cause)
@@ -363,7 +400,7 @@ class PublisherClient:
                 case TxConfirmed():
                     pass
                 case _:
-                    return Failed("TransactionUnknown", outcome.reason)
+                    return Unknown(outcome.reason)
         return None
 
     # ------------------------------------------------------------ step 5
@@ -397,9 +434,11 @@ class PublisherClient:
                 seq=rental.seq,
             )
         except Refusal as refusal:
-            return Failed(refusal.rule, refusal.detail)
+            if refusal.rule != "PodExists":  # it was accepted before, and we were killed before we knew
+                return Failed(refusal.rule, refusal.detail)
+            answer = NoAnswer(sent=True, reason=refusal.rule)
         except PeerFault as fault:
-            return Failed(fault.rule, fault.detail)
+            answer = NoAnswer(sent=True, reason=fault.rule)
         if isinstance(answer, NoAnswer) and not answer.sent:
             return Failed("NoAnswer", answer.reason)
         # An answer that was lost is no refusal: the status says what became of it.
@@ -418,15 +457,16 @@ class PublisherClient:
     async def _await_confirmation(self, rental: Rental) -> Rental | Failed:
         """Step 7: ask until the provider says that the pod runs (its step 6 is done), or why not."""
         assert rental.provider is not None
-        until_ns = self.world.clock.now_ns() + self.settings.confirm_timeout_ns
+        begin_ns = self.world.clock.now_ns()
+        until_ns = begin_ns + self.settings.confirm_timeout_ns
+        # A request that is still on its way can be accepted until then: before, "no such pod" proves nothing.
+        late_ns = begin_ns + (LIFETIME_S + 2 * CLOCK_SKEW_S) * NS_PER_S
         while self.world.clock.now_ns() < until_ns:
-            try:
-                status = await self.status(rental)
-            except Refusal as refusal:
-                return Failed(refusal.rule, refusal.detail)
-            except PeerFault as fault:
-                return Failed(fault.rule, fault.detail)
-            if not isinstance(status, NoAnswer):
+            status = await self.ask_status(rental)
+            if isinstance(status, Failed):
+                if self.world.clock.now_ns() > late_ns:
+                    return status
+            elif not isinstance(status, NoAnswer):
                 states = wire.pb.PodStatusResponse
                 if status.state in (states.RUNNING, states.LOW):
                     rental.namespace = status.namespace
@@ -440,6 +480,20 @@ class PublisherClient:
                     return Failed(status.reason.rule or "Refused", status.reason.detail)
             await pause(self.world, self.settings.poll_ns)
         return Failed("NotConfirmed", f"not running after {self.settings.confirm_timeout_ns // NS_PER_S} s")
+
+    async def ask_status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | Failed:
+        """The status; `Failed` only when the provider says that there is no such pod.
+
+        Any other refusal (of our clock, say) and an answer that is none say nothing about the pod.
+        """
+        try:
+            return await self.status(rental)
+        except Refusal as refusal:
+            if refusal.rule in NO_POD:
+                return Failed(refusal.rule, refusal.detail)
+            return NoAnswer(sent=True, reason=str(refusal))
+        except PeerFault as fault:
+            return NoAnswer(sent=True, reason=str(fault))
 
     async def status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer:
         """Ask the provider how the pod is.
@@ -464,20 +518,37 @@ class PublisherClient:
 
     async def _leave(self, rental: Rental) -> None:
         """Turn away from a provider: what was paid in comes back in the background, and another is chosen."""
-        if rental.provider is not None and (rental.deposit or rental.put_in):
-            self.world.tasks.start(
-                "reclaim", self.reclaim(rental.key(self.world.signer.address), rental.namespace)
-            )
+        await self.take_back(rental)
         rental.stage = Stage.CHOOSING
         rental.provider = rental.peer = rental.offer = rental.prices = None
         rental.life = rental.put_in = rental.deposit = 0
         await self.keep(rental)
 
-    async def reclaim(self, key: ChannelKey, namespace: str) -> None:
-        """Get the rest of a channel back: unlock, wait, close; done when the channel is gone."""
+    async def take_back(self, rental: Rental) -> None:
+        """Get what is left of a rental's channel back, in the background and whatever crashes come."""
+        if rental.provider is None or not rental.life:
+            return
+        errand = Errand(rental.key(self.world.signer.address), rental.life, rental.namespace)
+        await self.world.store.commit([Put(ERRANDS, errand.name, errand.to_record())])
+        self._run_errand(errand)
+
+    def _run_errand(self, errand: Errand) -> None:
+        if errand.name not in self._errands:
+            self._errands.add(errand.name)
+            self.world.tasks.start("reclaim", self._reclaim(errand))
+
+    async def _reclaim(self, errand: Errand) -> None:
+        await self.reclaim(errand.key, errand.life, errand.namespace)
+        await self.world.store.commit([Put(ERRANDS, errand.name, None)])
+        self._errands.discard(errand.name)
+
+    async def reclaim(self, key: ChannelKey, life: int, namespace: str) -> None:
+        """Get the rest of a channel back: unlock, wait, close; done when this life of the channel is over."""
         while True:
-            channel = await self.read_channel(key)
-            if channel is None:
+            channel: Channel | Unknown | None = Unknown("an earlier transaction is not known")
+            if await self.sender.quiet():
+                channel = await self.read_channel(key)
+            if channel is None or (not isinstance(channel, Unknown) and channel.life != life):
                 return
             if isinstance(channel, Unknown):
                 await pause(self.world, self.settings.poll_ns)

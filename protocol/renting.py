@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "rentals"
 UPLOADS: Final = "uploads"
+ERRANDS: Final = "errands"
 
 
 class Stage(StrEnum):
@@ -193,3 +194,31 @@ class Rental:
             losses=record["losses"],
             reason=record["reason"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Money that is to be fetched back: one life of a channel that is no longer wanted.
+
+    Attributes:
+        key, life: which.
+        namespace: where the pod ran, for the trace.
+    """
+
+    key: ChannelKey
+    life: int
+    namespace: str
+
+    @property
+    def name(self) -> str:
+        """A name for the store."""
+        return f"{self.key.provider.hex()}-{self.key.pod_id.hex()}-{self.life}"
+
+    def to_record(self) -> dict[str, Any]:
+        """The stored form."""
+        return {"key": self.key.to_record(), "life": self.life, "namespace": self.namespace}
+
+    @classmethod
+    def from_record(cls, record: Record) -> Errand:
+        """The errand of a stored form."""
+        return cls(ChannelKey.from_record(record["key"]), record["life"], record["namespace"])

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 from protocol.errors import PortError
 from protocol.events import Event, Happened
 from protocol.ports import Put, Transaction, TxConfirmed, TxReverted, TxUnknown, Unknown
-from protocol.units import NS_PER_S
+from protocol.units import NEVER_NS, NS_PER_S
 
 if TYPE_CHECKING:
-    from protocol.ports import Command, EventId, TxOutcome, World
+    from protocol.ports import Command, EventId, Mailbox, TxOutcome, World
 
 JOURNAL: Final = "transactions"
 PAUSE_NS: Final = 5 * NS_PER_S
@@ -33,6 +33,8 @@ class Sender:
         self._world = world
         self._deadline_ns = deadline_ns
         self._unknown: dict[int, Transaction] = {}
+        self._chasing = False
+        self._waiting: list[Mailbox[None]] = []
 
     async def resume(self) -> None:
         """Take up what an earlier incarnation journalled; call it before anything else is sent.
@@ -43,7 +45,10 @@ class Sender:
             transaction = Transaction.from_record(record)
             self._unknown[transaction.nonce] = transaction
         if self._unknown:
-            self._world.tasks.start("resume transactions", self._chase())
+            self._world.tasks.start("resume transactions", self._resume())
+
+    async def _resume(self) -> None:
+        await self.quiet()
 
     async def execute(self, command: Command, *, pod: str = "", cause: EventId | None = None) -> TxOutcome:
         """Carry out `command`: journal, send, wait.
@@ -57,10 +62,13 @@ class Sender:
             The outcome. After `TxUnknown` the transaction stays in the journal and is sent again before
             the next one, so the caller asks the chain what happened before it repeats the command.
         """
-        await self._chase()
         world = self._world
         function = type(command).__name__
-        transaction = await world.chain.prepare(command)
+        # A nonce that may or may not have been sent would be given out again.
+        known = await self.quiet()
+        transaction = (
+            await world.chain.prepare(command) if known else Unknown("an earlier transaction is not known")
+        )
         if isinstance(transaction, Unknown):
             world.trace.emit(
                 Event(Happened.TRANSACTION_UNKNOWN, pod, rule=function, detail=transaction.reason), cause
@@ -91,12 +99,29 @@ class Sender:
                 )
         return outcome
 
-    async def _chase(self) -> None:
-        """Send again what nobody knows the outcome of, in the order of nonces: they block what follows."""
+    async def quiet(self) -> bool:
+        """Send again what nobody knows the outcome of, in the order of nonces: they block what follows.
+
+        Whoever asks while a task is at it waits for that task. What is read from the chain after this
+        returned True holds everything that was ever sent.
+
+        Returns:
+            Whether all outcomes are known now.
+        """
+        if self._chasing:
+            box = self._world.tasks.mailbox()
+            self._waiting.append(box)
+            await box.get(NEVER_NS)
+            return not self._unknown
+        self._chasing = True
         for nonce in sorted(self._unknown):
-            transaction = self._unknown.pop(nonce, None)  # another task may have taken it meanwhile
-            if transaction is not None:
-                await self._send(transaction)
+            if isinstance(await self._send(self._unknown.pop(nonce)), TxUnknown):
+                break  # those that follow wait for it
+        self._chasing = False
+        waiting, self._waiting = self._waiting, []
+        for box in waiting:
+            box.put(None)
+        return not self._unknown
 
     async def _send(self, transaction: Transaction) -> TxOutcome:
         world = self._world

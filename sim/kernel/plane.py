@@ -742,7 +742,9 @@ _TOTALS: Final = (
     ("billed", "n_billed"),
 )
 _TOTAL_NAMES: Final = tuple(name for name, _ in _TOTALS)
-_TOTAL_WORDS: Final = [dict(state.POD.fields or {})[field][1] // 8 for _, field in _TOTALS]  # all int64, at whole words
+_TOTAL_WORDS: Final = [
+    dict(state.POD.fields or {})[field][1] // 8 for _, field in _TOTALS
+]  # all int64, at whole words
 _COUNTED: Final = (
     *("arrivals", "served", "cold", "starts", "delayed", "bytes_in", "bytes_out", "n_held", "n_queued"),
     *("n_service", "n_unplaced", "n_starting", "n_ready", "n_busy", "n_drain", "n_billed", "wait_ns"),

@@ -151,6 +151,7 @@ Fault = Annotated[
     ProviderCrash | PublisherCrash | NodeCrash | RpcSilence | PartitionFault, Field(discriminator="kind")
 ]
 
+
 class Output(Model):
     """What the run writes."""
 

@@ -256,10 +256,13 @@ class Market:
 
     # ------------------------------------------------------------ what happened
 
-    def events(self, name: str | None = None, *, party: Party | None = None, rule: str | None = None) -> list[Seen]:
+    def events(
+        self, name: str | None = None, *, party: Party | None = None, rule: str | None = None
+    ) -> list[Seen]:
         """Events of the trace so far."""
         found = [
-            Seen(row[2], row[4], row[5], row[8], row[9], row[10]) for row in self.rows.tables.get("events", [])
+            Seen(row[2], row[4], row[5], row[8], row[9], row[10])
+            for row in self.rows.tables.get("events", [])
         ]
         return [
             e

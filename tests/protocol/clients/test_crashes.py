@@ -34,7 +34,9 @@ def unlocked() -> Market:
 
 
 def updated() -> Market:
-    market = Market(publisher={"manifest": KEPT, "policies": {"funding": {"use": "once", "with": {"first": "4m"}}}})
+    market = Market(
+        publisher={"manifest": KEPT, "policies": {"funding": {"use": "once", "with": {"first": "4m"}}}}
+    )
     bigger = {**KEPT, "containers": [{**KEPT["containers"][0], "resources": {"cpu": "500m"}}]}
     pod = market.world.with_image(_parsed(bigger), market.world.demands[market.pod.address].reference)
     market.at(_from_start(market, 60), partial(market.wish, Wish.UPDATE, pod=pod))
