@@ -108,7 +108,7 @@ def test_a_new_scenario_runs_where_there_is_no_checkout(home: Path) -> None:
     command, work = home / "venv" / "bin" / "trustedpods", home / "work"
     work.mkdir()
     run(command, "new", "hello", cwd=work)
-    [scenario] = work.rglob("*.yaml")
+    [scenario] = work.rglob("scenario.yaml")
     run(command, "validate", scenario, cwd=work)
     run(command, "run", scenario, "--out", work / "out", "--quiet", cwd=work)
     assert (work / "out" / "report.html").is_file()
