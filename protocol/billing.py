@@ -88,6 +88,8 @@ class Biller:
         usage = await self._cluster.usage(deadline_ns=self._deadline())
         if isinstance(usage, Unknown):
             return  # nothing was read, so nothing is decided; readings are cumulative and lose nothing
+        # Metered before anything else is awaited: meanwhile the pods' own tasks may read anew, and later.
+        moved = {p.namespace for p in pods if self._meter(p, usage)}
         seen = await self._world.chain.channels([p.key for p in pods], deadline_ns=self._deadline())
         if isinstance(seen, Unknown):
             self._world.trace.emit(Event(Happened.CHAIN_UNKNOWN, rule=seen.reason))
@@ -95,34 +97,40 @@ class Biller:
         for pod in pods:
             if not pod.billable:
                 continue  # it ended while the chain was asked
-            if self._sleeps(pod, usage, seen):
+            grown = pod.namespace in moved
+            if not grown and self._sleeps(pod, seen):
                 continue
-            before = (pod.owed, pod.phase, pod.invested, pod.withdrawn)
-            self._meter(pod, usage)
+            before = (pod.phase, pod.invested, pod.withdrawn)
             self._decide(pod, seen)
-            if before != (pod.owed, pod.phase, pod.invested, pod.withdrawn):
+            if grown or before != (pod.phase, pod.invested, pod.withdrawn):
                 changes.append(Put(PODS, pod.namespace, pod.to_record()))
         if changes:
             await self._world.store.commit(changes)
         if not isinstance(seen, Unknown):
             await self._claim([p for p in pods if p.billable and p.asked is not Asking.REMOVE])
 
-    def _sleeps(self, pod: HostedPod, usage: Readings, seen: ChannelsAt | Unknown) -> bool:
-        """Whether neither its meter nor its channel moved since the last tick, so that nothing is to be decided."""
-        if isinstance(seen, Unknown) or pod.phase is Phase.SUSPENDED:
-            return False
-        readings = usage.readings.get(pod.namespace)
-        if readings is None or not pod.meter.shows(readings) or seen.channels[pod.key] is not pod.channel:
+    def _sleeps(self, pod: HostedPod, seen: ChannelsAt | Unknown) -> bool:
+        """Whether its channel, like its meter, has not moved since the last tick, so that nothing is to be decided."""
+        if isinstance(seen, Unknown) or pod.phase is Phase.SUSPENDED or self._settings.wake_early:
+            return False  # a pod that sleeps now may wake and use its funds up: its wake is set at every tick
+        channel = seen.channels[pod.key]
+        if channel is None or channel is not pod.channel:
             return False
         pod.seen_ns = self._world.clock.now_ns()
         return True
 
-    def _meter(self, pod: HostedPod, usage: Readings, *, final: bool = False) -> None:
-        """Step 12: take the readings into the pod's meter and price them, exactly."""
+    def _meter(self, pod: HostedPod, usage: Readings, *, final: bool = False) -> bool:
+        """Step 12: take the readings into the pod's meter and price them, exactly.
+
+        Returns:
+            Whether the meter moved.
+        """
         readings = usage.readings.get(pod.namespace)
-        if readings is not None:
-            pod.meter.read(usage.at_ns, readings, final=final)
-            pod.owed = pod.meter.owed(pod.prices)
+        if readings is None or (pod.meter.shows(readings) and not final) or usage.at_ns < pod.meter.at_ns:
+            return False  # an answer that a later one overtook adds nothing: readings are cumulative
+        pod.meter.read(usage.at_ns, readings, final=final)
+        pod.owed = pod.meter.owed(pod.prices)
+        return True
 
     def _decide(self, pod: HostedPod, seen: ChannelsAt | Unknown) -> None:
         """Compare what is owed with what the channel holds, and tell the pod's task what follows."""
@@ -255,8 +263,7 @@ class Biller:
         """Send one routine claim and write down what it paid; each claim comes with a signed statement."""
         world = self._world
         entries = tuple(Claim(p.key.publisher, p.key.pod_id, p.life, min(p.owed, p.invested)) for p in pods)
-        changes = [self._state(pod) for pod in pods]
-        await world.store.commit(changes)
+        await world.store.commit([put for pod in pods for put in self._state(pod)])
         for pod, entry in zip(pods, entries, strict=True):
             world.trace.emit(
                 Event(
@@ -273,11 +280,12 @@ class Biller:
         if not isinstance(outcome, TxConfirmed):
             return  # a growing total: the next tick reads the channel and claims what is still due
         by_key = {p.key: p for p in pods}
+        totals = {p.key: entry.total for p, entry in zip(pods, entries, strict=True)}
         for event in outcome.events:
             match event:
                 case Withdrawn(key, amount) if key in by_key:
                     pod = by_key[key]
-                    pod.withdrawn += amount
+                    pod.withdrawn = max(pod.withdrawn, totals[key])  # a tick may have seen it already
                     pod.claimed_ns = world.clock.now_ns()
                     self._settled(pod, amount, "")
                 case ClaimSkipped(key, reason) if key in by_key:
@@ -293,8 +301,8 @@ class Biller:
             pod.cause,
         )
 
-    def _state(self, pod: HostedPod) -> Put:
-        """The next signed usage statement of a pod, chained to the one before."""
+    def _state(self, pod: HostedPod) -> list[Put]:
+        """The next signed usage statement of a pod, chained to the one before, and the pod that remembers it."""
         usage = Usage(
             publisher=pod.key.publisher,
             provider=pod.key.provider,
@@ -312,11 +320,11 @@ class Biller:
             usage=usage.to_wire(), signature=self._world.signer.sign(digest)
         )
         pod.statement_seq, pod.statement_digest, pod.stated_ns = usage.seq, digest, pod.meter.at_ns
-        return Put(
-            STATEMENTS,
-            f"{pod.namespace}-{pod.life:08d}-{usage.seq:08d}",
-            {"statement": wire.dump(statement).hex()},
-        )
+        key = f"{pod.namespace}-{pod.life:08d}-{usage.seq:08d}"
+        return [
+            Put(STATEMENTS, key, {"statement": wire.dump(statement).hex()}),
+            Put(PODS, pod.namespace, pod.to_record()),
+        ]
 
     async def statements(self, namespace: str, life: int) -> list[wire.pb.PodUsageResponse.Statement]:
         """All statements of a life, in order."""
@@ -380,15 +388,20 @@ class Biller:
 
     async def remove(self, pod: HostedPod, reason: str) -> None:
         """Step 14: stop, read the meter for the last time, and remove everything from the cluster."""
+        if not any(ask.what is Asking.REMOVE for ask in pod.todo):
+            # Written down first: a top-up while we are down must not find half a pod.
+            pod.todo = (*pod.todo, Ask(Asking.REMOVE, reason))
+            pod.changed()
+            await self.keep(pod)
         if pod.phase is not Phase.SUSPENDED:
             await self._until_done(self._cluster.suspend, pod)
         await self._until_done(self._cluster.remove, pod)
         await self._last_reading(pod, final=True)
         unpaid = max(0, pod.owed - pod.invested)
-        await self.move(pod, Phase.REMOVED, reason)
         pod.cause = self._world.trace.emit(
             Event(Happened.POD_REMOVED, pod.namespace, pod.key.publisher.hex(), reason, unpaid), pod.cause
         )
+        await self.move(pod, Phase.REMOVED, reason)
 
     async def settle(self, pod: HostedPod) -> None:
         """The final claim of a pod that has ended, then the rest goes back; repeats until it is known to be done."""
@@ -407,7 +420,7 @@ class Biller:
             pod.invested, pod.withdrawn = channel.invested_by_publisher, channel.withdrawn_by_provider
             total = min(pod.owed, pod.invested)
             if total > pod.withdrawn:
-                await world.store.commit([self._state(pod)])
+                await world.store.commit(self._state(pod))
                 world.trace.emit(
                     Event(
                         Happened.CLAIM_SUBMITTED,
@@ -448,9 +461,16 @@ class Biller:
                     break  # the token refuses: the publisher can still unlock and take it
             if isinstance(outcome, TxUnknown):
                 await pause(world, self._settings.retry_ns)
+        await self._cluster.forget(pod.namespace)
         pod.settled = True
         await self.keep(pod)
-        await self._cluster.forget(pod.namespace)
+
+    async def align(self, pod: HostedPod) -> None:
+        """After a crash: bring the cluster to the phase that was written down, whichever of the two is ahead."""
+        if pod.phase is Phase.SUSPENDED:
+            await self._until_done(self._cluster.suspend, pod)
+        elif pod.billable:
+            await self._until_done(self._cluster.resume, pod)
 
     # ------------------------------------------------------------ small things
 

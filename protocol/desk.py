@@ -18,6 +18,7 @@ from protocol.hosting import ANSWERS, PODS, Ask, Asking, HostedPod, Phase
 from protocol.identity import namespace
 from protocol.ports import Put, Unknown
 from protocol.requests import Answered, Known, RequestLog, authenticate, bind, refusal_message
+from protocol.turns import Turns
 from protocol.units import PeerId
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from protocol.auth import Request, Scheme
     from protocol.eip712 import Domain
     from protocol.provider import ProviderClient
+    from protocol.units import Address, PodId
 
 MAX_LOG_LINES: Final = 1000
 MAX_STATEMENTS: Final = 100
@@ -68,6 +70,7 @@ class Desk:
         self._payment_domain = domain
         self._scheme = scheme
         self._log = RequestLog()
+        self._turns: dict[tuple[Address, PodId], Turns] = {}  # of pods that a mutation is about now
 
     async def recover(self) -> None:
         """Take up what an earlier incarnation answered."""
@@ -104,10 +107,17 @@ class Desk:
                     scheme=self._scheme,
                     now_ns=now_ns,
                 )
-                known = self._log.check(request) if method in wire.MUTATIONS else None
-                if isinstance(known, Known):
-                    return known.answer
-                answer = await handler(request, envelope.body)
+                if method not in wire.MUTATIONS:
+                    answer = await handler(request, envelope.body)
+                    return wire.encode(wire.pb.Envelope(body=wire.dump(answer)))
+                await self._begin(request)
+                try:
+                    known = self._log.check(request)
+                    if isinstance(known, Known):
+                        return known.answer
+                    answer = await handler(request, envelope.body)
+                finally:
+                    self._end(request)
             except Refusal as refusal:
                 return self._refuse(kind, refusal)
             except PeerFault as fault:
@@ -115,6 +125,19 @@ class Desk:
             return wire.encode(wire.pb.Envelope(body=wire.dump(answer)))
 
         return handle
+
+    async def _begin(self, request: Request) -> None:
+        """Wait for this pod's turn: two mutations of one pod never run at once, least of all the same one twice."""
+        key = request.publisher, request.pod_id
+        if key not in self._turns:
+            self._turns[key] = Turns(self.world.tasks)
+        await self._turns[key].take()
+
+    def _end(self, request: Request) -> None:
+        key = request.publisher, request.pod_id
+        self._turns[key].give()
+        if self._turns[key].idle:
+            del self._turns[key]
 
     def _refuse(self, kind: type[Message], refusal: Refusal) -> bytes:
         self.world.trace.emit(Event(Happened.REQUEST_REFUSED, rule=refusal.rule, detail=refusal.detail))
@@ -181,14 +204,18 @@ class Desk:
         new, images = self._provider.open_bundle(request, pod.offer, message.sealed)
         replica, volumes = manifest.pod_resources(new), manifest.volume_resources(new)
         pod.prices.check_covers({*replica, *volumes})
-        await self._provider.admit(request.publisher, replica, new.least_replicas, new.replicas.max)
+        await self._provider.admit(
+            request.publisher, replica, volumes, new.least_replicas, new.replicas.max, instead_of=pod
+        )
+        version = max(pod.version, *(ask.version for ask in pod.todo), 0) + 1
         answer = wire.pb.ProvisionPodResponse(
             status=wire.pb.ProvisionPodResponse.ACCEPTED,
             id=f"{pod.namespace}-{pod.life}",
             namespace=pod.namespace,
-            version=pod.version + 1,
+            version=version,
         )
-        await self._take_on(request, answer, pod, Ask(Asking.UPDATE, pod=new, images=images))
+        ask = Ask(Asking.UPDATE, pod=new, images=images, version=version)
+        await self._take_on(request, answer, pod, ask)
         return answer
 
     async def _delete(self, request: Request, body: bytes) -> Message:

@@ -63,19 +63,21 @@ class Guard:
         self._client = client
         self._world = client.world
         self._wishes = wishes
-        self._seen = (0, 0)  # when the last look was, and what was owed then
+        self._seen: tuple[int, int] | None = None  # when the last look was, and what was owed then
 
     async def run(self, rental: Rental) -> None:
         """Rent, watch, and rent again after a loss for as long as the policy wants; ends with the rental."""
         client, on_loss = self._client, self._client.policies.on_loss
         if rental.reason and rental.stage is not Stage.ENDED:
             await self._end(rental)  # it was being ended when we were killed
+        again = rental.stage is Stage.RUNNING
         while rental.stage is not Stage.ENDED and not rental.reason:
             outcome = rental if rental.stage is Stage.RUNNING else await client.deploy(rental)
             if isinstance(outcome, Failed):
                 reason = outcome.rule
             else:
-                reason = await self.watch(rental)
+                reason = await self.watch(rental, again=again)
+            again = False
             if rental.reason:
                 break
             rental.losses += 1
@@ -89,8 +91,12 @@ class Guard:
         rental.stage = Stage.ENDED
         await client.keep(rental)
 
-    async def watch(self, rental: Rental) -> str:
+    async def watch(self, rental: Rental, *, again: bool = False) -> str:
         """Guard a running pod until it has ended.
+
+        Args:
+            rental: which runs.
+            again: whether an earlier incarnation watched it; then the first look is now.
 
         Returns:
             Why: `Unlocked` or `Deleted` (the publisher's own wish, also in `rental.reason`), the
@@ -98,16 +104,17 @@ class Guard:
         """
         clock, settings = self._world.clock, self._client.settings
         heard_ns = clock.now_ns()
-        self._seen = (heard_ns, 0)
+        self._seen = None if again else (heard_ns, 0)
         purse: Purse | None = None
+        every_ns = 0 if again else self._client.policies.funding.look_again_ns(None) or settings.look_ns
         while True:
-            every_ns = self._client.policies.funding.look_again_ns(purse) or settings.look_ns
             wanted = await self._wishes.get(clock.now_ns() + every_ns)
             if wanted is not None:
                 await self._grant(rental, wanted)
                 if rental.reason:
                     return rental.reason
                 continue
+            every_ns = self._client.policies.funding.look_again_ns(purse) or settings.look_ns
             status = await self._status(rental)
             if isinstance(status, str):
                 return await self._lost(rental, status)
@@ -117,6 +124,7 @@ class Guard:
                 continue
             heard_ns = clock.now_ns()
             purse = await self._top_up(rental, int.from_bytes(status.owed, "big"))
+            every_ns = self._client.policies.funding.look_again_ns(purse) or settings.look_ns
 
     async def _status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | str:
         """The provider's answer, silence, or the reason for which the pod has ended."""
@@ -148,7 +156,7 @@ class Guard:
         if isinstance(funds, Unknown):
             return None
         now_ns = world.clock.now_ns()
-        seen_ns, seen_owed = self._seen
+        seen_ns, seen_owed = self._seen or (now_ns, owed)
         spent_an_hour = (owed - seen_owed) * HOUR_NS // max(1, now_ns - seen_ns)
         self._seen = (now_ns, owed)
         rental.put_in = channel.invested_by_publisher
@@ -316,7 +324,8 @@ class Guard:
         until_ns = world.clock.now_ns() + client.settings.confirm_timeout_ns
         key = rental.key(world.signer.address)
         while world.clock.now_ns() < until_ns:
-            if await client.read_channel(key) is None:
+            channel = await client.read_channel(key)
+            if channel is None or (not isinstance(channel, Unknown) and channel.available == 0):
                 return
             await pause(world, client.settings.poll_ns)
         await client.reclaim(key, rental.life, rental.namespace)

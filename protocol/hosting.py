@@ -135,18 +135,20 @@ class Ask:
     Attributes:
         what: to do.
         reason: why, by the rule's name.
-        pod, images: for an update.
+        pod, images, version: for an update.
     """
 
     what: Asking
     reason: str = ""
     pod: Pod | None = None
     images: tuple[PublishedImage, ...] = ()
+    version: int = 0
 
     def to_record(self) -> dict[str, Any]:
         """The stored form."""
         return {
             "what": self.what.value,
+            "version": self.version,
             "reason": self.reason,
             "pod": None if self.pod is None else wire.dump(manifest.to_wire(self.pod)).hex(),
             "images": [i.to_record() for i in self.images],
@@ -161,6 +163,7 @@ class Ask:
             record["reason"],
             None if pod is None else _pod(pod),
             tuple(PublishedImage.from_record(i) for i in record["images"]),
+            record["version"],
         )
 
 

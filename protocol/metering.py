@@ -128,6 +128,13 @@ class Meter:
         self._rates = None
         self._owed = None
 
+    def withdraw(self, version: int) -> None:
+        """Undo `configure` of a version that the cluster refused; one that ran stays."""
+        if self.segments and self.segments[-1].version == version and not self.segments[-1].touched:
+            self.segments.pop()
+            self._rates = None
+            self._owed = None
+
     def read(self, at_ns: int, readings: Iterable[Reading], *, final: bool = False) -> None:
         """Take what the cluster reports.
 

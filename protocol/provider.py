@@ -153,7 +153,7 @@ class ProviderClient:
             raise Refusal("NoSuchTable", f"table {table_id}; offered is {self.front.listed}")
         replica, volumes = agreement.amounts(asked.resources), agreement.amounts(asked.volumes)
         prices.check_covers({*replica, *volumes})
-        await self.admit(request.publisher, replica, asked.replicas.min, asked.replicas.max)
+        await self.admit(request.publisher, replica, volumes, asked.replicas.min, asked.replicas.max)
         grace_s = self.settings.grace_s if volumes else 0
         least = agreement.running_cost(
             replica, volumes, prices, replicas=max(1, asked.replicas.min), for_ns=self.settings.runway_ns
@@ -188,16 +188,41 @@ class ProviderClient:
             prices=prices.to_bytes(),
         )
 
-    async def admit(self, publisher: Address, replica: Mapping[Resource, int], least: int, most: int) -> None:
+    async def admit(
+        self,
+        publisher: Address,
+        replica: Mapping[Resource, int],
+        volumes: Mapping[Resource, int],
+        least: int,
+        most: int,
+        *,
+        instead_of: HostedPod | None = None,
+    ) -> None:
         """Ask the admission policy, by what the cluster can still promise.
 
+        Args:
+            publisher: who asks.
+            replica, volumes: what one replica and the volumes reserve.
+            least, most: replicas.
+            instead_of: the pod whose update it is; what it holds is free to it.
+
         Raises:
-            Refusal: the policy's, or `ClusterUnknown`.
+            Refusal: the policy's, `NoCapacity` or `ClusterUnknown`.
         """
-        free = await self.cluster.capacity(deadline_ns=self.deadline())
-        if isinstance(free, Unknown):
-            raise Refusal("ClusterUnknown", free.reason)
-        live = [p for p in self.pods.values() if not p.phase.ended]
+        promised = await self.cluster.capacity(deadline_ns=self.deadline())
+        if isinstance(promised, Unknown):
+            raise Refusal("ClusterUnknown", promised.reason)
+        free = dict(promised)
+        if instead_of is not None:
+            held = instead_of.pod
+            for resource, amount in manifest.pod_resources(held).items():
+                free[resource] = free.get(resource, 0) + amount * max(1, held.least_replicas)
+            for resource, amount in manifest.volume_resources(held).items():
+                free[resource] = free.get(resource, 0) + amount
+        for resource, amount in volumes.items():
+            if amount > free.get(resource, 0):
+                raise Refusal("NoCapacity", f"{resource.value}: {amount} asked, {free.get(resource, 0)} free")
+        live = [p for p in self.pods.values() if not p.phase.ended and p is not instead_of]
         refusal = self.policies.admission.admit(
             Asked(
                 publisher=publisher,
@@ -233,7 +258,13 @@ class ProviderClient:
             raise Refusal(
                 "CapacityDiffers", "the manifest asks for something else than the offer was made for"
             )
-        await self.admit(request.publisher, manifest.pod_resources(pod), pod.least_replicas, pod.replicas.max)
+        await self.admit(
+            request.publisher,
+            manifest.pod_resources(pod),
+            manifest.volume_resources(pod),
+            pod.least_replicas,
+            pod.replicas.max,
+        )
         now_ns = self.world.clock.now_ns()
         key = ChannelKey(request.publisher, self.world.signer.address, request.pod_id)
         hosted = HostedPod(
@@ -251,6 +282,7 @@ class ProviderClient:
             since_ns=now_ns,
             seen_ns=now_ns,
             claimed_ns=now_ns,
+            stated_ns=now_ns,
         )
         hosted.cause = self.world.trace.emit(
             Event(
@@ -325,6 +357,8 @@ class ProviderClient:
         """The pod's task: configure it, then do what the mailbox says until it has ended and is settled."""
         if pod.phase in (Phase.ACCEPTED, Phase.CONFIGURED):
             await self._configure(pod)
+        else:
+            await self.biller.align(pod)
         while not pod.phase.ended:
             assert pod.mailbox is not None
             ask: Ask | None = await pod.mailbox.get(pod.wake_ns)
@@ -400,6 +434,8 @@ class ProviderClient:
         pod.meter.configure(
             pod.version, replica=manifest.pod_resources(pod.pod), volumes=manifest.volume_resources(pod.pod)
         )
+        pod.changed()
+        await self.biller.keep(pod)  # before the cluster reports a version, the meter knows it
         while True:
             done = await self.cluster.configure(workload, deadline_ns=self.deadline())
             match done:
@@ -425,10 +461,11 @@ class ProviderClient:
                 return
             references.append(reference)
         before = pod.pod, pod.images, pod.version
-        pod.pod, pod.images, pod.version = ask.pod, ask.images, pod.version + 1
+        pod.pod, pod.images, pod.version = ask.pod, ask.images, ask.version
         refused = await self._apply_workload(pod, references)
         if refused is not None:
             pod.pod, pod.images, pod.version = before
+            pod.meter.withdraw(ask.version)
             self._update_refused(pod, refused)
             return
         pod.cause = self.world.trace.emit(

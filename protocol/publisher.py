@@ -34,6 +34,7 @@ from protocol.renting import (
 )
 from protocol.requests import CLOCK_SKEW_S, payment_channel
 from protocol.sender import Sender, pause
+from protocol.turns import Turns
 from protocol.units import NS_PER_S, Address, PodId
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class PublisherClient:
         self.bundler = Bundler(world, settings, sealer, self._payment_domain)
         self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
         self._errands: set[str] = set()
+        self._paying = Turns(world.tasks)
         self.caller = Caller(
             world, self._payment_domain, timeout_ns=settings.call_timeout_ns, tries=settings.call_tries
         )
@@ -391,6 +393,15 @@ class PublisherClient:
         Returns:
             None when it counts; `Unknown` when nobody knows: read the channel before trying again.
         """
+        await self._paying.take()  # an approval replaces the one before it
+        try:
+            return await self._pay(rental, command, amount)
+        finally:
+            self._paying.give()
+
+    async def _pay(
+        self, rental: Rental, command: CreateChannel | Deposit, amount: int
+    ) -> Failed | Unknown | None:
         payment = self.world.chain.terms.payment
         for step in (Approve(payment, amount), command):
             outcome = await self.sender.execute(step, pod=rental.namespace, cause=rental.cause)

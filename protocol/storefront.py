@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from protocol.hosting import HostedPod, ProviderPolicies, ProviderSettings
-    from protocol.ports import Market, World
+    from protocol.ports import Listing, Market, World
     from protocol.sealing import Sealer
+    from protocol.units import Cid
 
 KEYS_LAST_S: Final = 365 * 24 * 3600
 TABLES: Final = "tables"
@@ -98,12 +99,24 @@ class Storefront:
 
     async def open(self) -> None:
         """The other side of step 2: prices on the chain, a signed record by content id, both in the registry."""
-        if not self.tables:
-            await self._adopt_tables()
-        while not self.tables:
-            if not await self._publish_table(self.settings.prices):
-                await pause(self.world, self.settings.retry_ns)
+        self.listed = max(self.tables, default=0)  # after a crash: sell on while the chain is asked
+        cid = await self._publish_record()
+        while True:
+            # First what an earlier incarnation sent, then what the chain says, then what is missing there.
+            if await self._sender.quiet() and not isinstance(
+                market := await self.world.chain.market(deadline_ns=self._deadline()), Unknown
+            ):
+                listing = next((x for x in market.listings if x.provider == self.world.signer.address), None)
+                if listing is None or listing.record != cid:
+                    await self._sender.execute(RegisterProvider(cid))
+                    continue
+                await self._adopt_tables(market, listing)
+                if self.tables or await self._publish_table(self.settings.prices):
+                    break
+            await pause(self.world, self.settings.retry_ns)
         self.listed = max(self.tables)
+
+    async def _publish_record(self) -> Cid:
         keys, settings = self.keys, self.settings
         record = ProviderRecord(
             keys=keys.signed,
@@ -117,27 +130,21 @@ class Storefront:
         while True:
             cid = await self.world.content.put(content, deadline_ns=self._deadline())
             if not isinstance(cid, NoAnswer):
-                break
+                return cid
             await pause(self.world, self.settings.retry_ns)
-        kept = await self.world.store.get("registered", "cid")
-        if kept is None or kept["cid"] != cid:
-            outcome = await self._sender.execute(RegisterProvider(cid))
-            if isinstance(outcome, TxConfirmed):
-                await self.world.store.commit([Put("registered", "cid", {"cid": cid})])
 
-    async def _adopt_tables(self) -> None:
-        """Take up our tables that the chain has and our store lost: a crash came between the two."""
-        market: Market | Unknown = Unknown("not asked")
-        while isinstance(market, Unknown):
-            market = await self.world.chain.market(deadline_ns=self._deadline())
-            if isinstance(market, Unknown):
-                await pause(self.world, self.settings.retry_ns)
-        for listing in market.listings:
-            if listing.provider == self.world.signer.address:
-                for table_id in listing.tables:
-                    prices = market.tables[table_id].with_extras(self.settings.prices.extras)
-                    self.tables[table_id] = prices
-                    await self.world.store.commit([Put(TABLES, str(table_id), prices.to_record())])
+    async def _adopt_tables(self, market: Market, listing: Listing) -> None:
+        """Take up our tables that the chain has and our store lost, and leave all but the newest.
+
+        A crash came between the chain and the store, or before an old table was left.
+        """
+        for table_id in listing.tables:
+            if table_id not in self.tables:
+                prices = market.tables[table_id].with_extras(self.settings.prices.extras)
+                self.tables[table_id] = prices
+                await self.world.store.commit([Put(TABLES, str(table_id), prices.to_record())])
+        for table_id in listing.tables[:-1]:
+            await self._sender.execute(Unsubscribe(table_id))
 
     async def _publish_table(self, prices: PriceTable) -> bool:
         """Register a new table and leave the old ones; running pods keep theirs."""

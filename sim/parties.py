@@ -164,6 +164,7 @@ class PublisherParty(Party):
         self.rental: Rental | None = None
         self._wishes: Any = None
         self._unheard: list[Wanted] = []
+        self._ending: Wanted | None = None
 
     def start(self) -> None:
         """Run the client, from what the disk holds."""
@@ -179,6 +180,8 @@ class PublisherParty(Party):
             chance=self.chance,
         )
         self._wishes = self.process.mailbox()
+        if self._ending is not None:
+            self._wishes.put(self._ending)  # who wants to leave looks whether it was heard, and says it again
         for wanted in self._unheard:
             self._wishes.put(wanted)
         self._unheard.clear()
@@ -195,8 +198,11 @@ class PublisherParty(Party):
 
     def wish(self, wanted: Wanted) -> None:
         """The person wants something; when the client is down, it is told when it comes back."""
+        if wanted.wish in (Wish.UNLOCK, Wish.DELETE):
+            self._ending = self._ending or wanted
         if self.process is None or not self.process.alive:
-            self._unheard.append(wanted)
+            if wanted is not self._ending:
+                self._unheard.append(wanted)
         else:
             self._wishes.put(wanted)
 

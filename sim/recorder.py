@@ -130,6 +130,9 @@ class Recorder:
                     refused.row |= {"ended_ns": now_ns, "outcome": "refused", "reason": event.rule}
                     self.refused[provider] = self.refused.get(provider, 0) + 1
             case Happened.POD_ACCEPTED:
+                attempt = self._open.get(event.pod)
+                if attempt is not None and (attempt.life, attempt.row["ended_ns"]) == (event.amount, None):
+                    return  # the client was killed before it had written that down, and was asked again
                 attempt = self._attempt(pod, provider, now_ns)
                 attempt.life = event.amount
                 attempt.row |= {
@@ -140,7 +143,9 @@ class Recorder:
                 self._open[event.pod] = attempt
                 self.accepted[provider] = self.accepted.get(provider, 0) + 1
             case Happened.POD_FAILED:
-                attempt = self._open.pop(event.pod)
+                attempt = self._open.pop(event.pod, None)
+                if attempt is None:
+                    return  # said again by a client that was killed while it wrote it down
                 attempt.row |= {"ended_ns": now_ns, "outcome": "failed", "reason": event.rule}
             case Happened.POD_CONFIRMED if event.pod in self._open:
                 self._open[event.pod].row["running_ns"] = now_ns
@@ -162,6 +167,8 @@ class Recorder:
 
     def _removed(self, event: Event, provider: str, now_ns: int) -> None:
         attempt = self._open[event.pod]
+        if attempt.row["outcome"] == "removed":
+            return  # said again by a client that was killed while it wrote it down
         attempt.row |= {
             "ended_ns": now_ns,
             "outcome": "removed",

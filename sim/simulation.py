@@ -211,7 +211,7 @@ class Simulation:
         world = self.world
         total = 0
         for name, party in world.providers.items():
-            party.machines.plane.advance(now_ns)
+            party.machines.read_all(now_ns)
             sums = party.machines.plane.totals(now_ns)
             done = party.machines.past
             arrivals = sums["arrivals"] + done["arrivals"]

@@ -253,9 +253,15 @@ class World:
             member.name, spec, self.nowhere, self.nowhere.host(spec, None, self.start_ns)
         )
         self.web.places[PeerId(member.name)] = Place(group.region or f"{member.name}-home-0")
+        chosen = self._publisher_policies[group.name]
         settings = PublisherSettings(
             unlock_time_s=group.unlock_time_ns // NS_PER_S,
-            attestation=AttestationPolicy(live=False),
+            # What a publisher filters providers by is what it has them prove.
+            attestation=AttestationPolicy(
+                required=Assurance.of(getattr(chosen.selection, "assurance", "none")),
+                kinds=frozenset({EVIDENCE_KIND}),
+                live=False,
+            ),
             turn=index,
         )
         self.publishers[member.name] = PublisherParty(
@@ -265,7 +271,7 @@ class World:
             address,
             self.with_image(pod, reference),
             settings,
-            self._publisher_policies[group.name],
+            chosen,
         )
 
     def with_image(self, pod: manifest.Pod, reference: str) -> manifest.Pod:

@@ -15,22 +15,10 @@ from typing import Any
 from protocol import scaling
 from sim.kernel.arrivals import fill, start_source, step_source
 from sim.kernel.cache import compiled
-from sim.kernel.cluster import (
-    drain,
-    drop_pulls,
-    end_replica,
-    find_stage,
-    next_of,
-    pull_end,
-    reconcile,
-    rekey,
-    retry_pending,
-    set_expiry,
-    set_rare,
-    stage_event,
-    wanted,
-)
-from sim.kernel.heaps import drop_key, merge, set_key
+from sim.kernel.cluster import end_replica, reconcile, retry_pending, stage_event, wanted
+from sim.kernel.control import crash, evict, replace, settle
+from sim.kernel.heaps import drop_key, set_key
+from sim.kernel.images import pull_end
 from sim.kernel.service import (
     allocate,
     begin,
@@ -43,13 +31,9 @@ from sim.kernel.service import (
     push_queue,
     sample,
     set_deadline,
-    share_least,
-    share_next,
-    share_until,
     take_held,
-    take_queue,
 )
-from sim.kernel.specs import CRASHED, EVICTED, OVERFLOW, SUSPENDED, TIMEOUT, UNREACHABLE
+from sim.kernel.specs import EVICTED, OVERFLOW, SUSPENDED, TIMEOUT, UNREACHABLE
 from sim.kernel.state import (
     ADVANCE,
     APPLY,
@@ -93,13 +77,13 @@ from sim.kernel.state import (
     requests_of,
     state_of,
 )
+from sim.kernel.timers import next_of, rekey, set_expiry, set_rare
 
 keda = inner(scaling.keda)
 kpa = inner(scaling.kpa)
 fixed = inner(scaling.fixed)
 
 ROW_MARGIN = 64  # more rows than any one event but APPLY can write
-EVERYWHERE = -1
 
 
 @inner
@@ -333,168 +317,6 @@ def _advance(m, now):  # type: ignore[no-untyped-def]
     return DONE
 
 
-# ---- control: what the owner of the plane does between two calls of advance ----
-
-
-@inner
-def _fail_heap(m, p, i, root, t, outcome, node):  # type: ignore[no-untyped-def]
-    """Fails the requests of a heap whose replica is on `node` (EVERYWHERE: all); returns the heap of the rest."""
-    requests = requests_of(m)
-    replicas = replicas_of(m)
-    kept = -1
-    stack = root
-    if stack >= 0:
-        requests[stack].next = -1
-    while stack >= 0:
-        x = stack
-        q = requests[x]
-        stack = int(q.next)
-        c = int(q.child)
-        while c >= 0:
-            following = int(requests[c].sibling)
-            requests[c].sibling = -1
-            requests[c].next = stack
-            stack = c
-            c = following
-        q.child = -1
-        q.next = -1
-        r = replicas[q.replica]
-        if node == EVERYWHERE or r.node == node:
-            r.in_service -= 1
-            p.n_service -= 1
-            fail_request(m, p, i, x, t, outcome)
-        else:
-            kept = merge(requests, kept, x)
-    return kept
-
-
-@inner
-def _fail_work(m, p, i, t, outcome, node):  # type: ignore[no-untyped-def]
-    """Fails what is queued or in service on the replicas of `node` (EVERYWHERE: of all)."""
-    requests = requests_of(m)
-    replicas = replicas_of(m)
-    p.root = _fail_heap(m, p, i, p.root, t, outcome, node)
-    for head in (p.ready_head, p.other_head):
-        rep = head
-        while rep >= 0:
-            r = replicas[rep]
-            if node == EVERYWHERE or r.node == node:
-                while r.queue_head >= 0:
-                    fail_request(m, p, i, take_queue(m, p, r), t, outcome)
-                r.root = _fail_heap(m, p, i, r.root, t, outcome, EVERYWHERE)
-                r.next_ns = NEVER
-            rep = r.next
-    if p.discipline == SLOTS:
-        p.done_ns = requests[p.root].end if p.root >= 0 else NEVER
-    else:
-        share_least(m, p)
-
-
-@inner
-def _count_busy(m, p, t):  # type: ignore[no-untyped-def]
-    """Sets the number of busy replicas right after requests were taken from some."""
-    replicas = replicas_of(m)
-    busy = 0
-    rep = p.ready_head
-    while rep >= 0:
-        if replicas[rep].in_service > 0:
-            busy += 1
-        rep = replicas[rep].next
-    p.i_busy += (p.n_busy - busy) * t
-    p.n_busy = busy
-
-
-@inner
-def _end_replicas(m, p, i, t, node):  # type: ignore[no-untyped-def]
-    """Ends every replica on `node` (EVERYWHERE: all); none has requests. Returns how many."""
-    replicas = replicas_of(m)
-    ended = 0
-    for head in (p.other_head, p.ready_head):
-        rep = head
-        while rep >= 0:
-            following = replicas[rep].next
-            if node == EVERYWHERE or replicas[rep].node == node:
-                end_replica(m, p, i, rep, t)
-                ended += 1
-            rep = following
-    return ended
-
-
-@inner
-def _evict(m, p, i, t, outcome):  # type: ignore[no-untyped-def]
-    _fail_work(m, p, i, t, outcome, EVERYWHERE)
-    while p.held_head >= 0:
-        fail_request(m, p, i, take_held(m, p), t, outcome)
-    _count_busy(m, p, t)
-    _end_replicas(m, p, i, t, EVERYWHERE)
-    p.tick_ns = NEVER
-    p.apply_ns = NEVER
-    p.expire_ns = NEVER
-    p.deadline_ns = NEVER
-    p.desired = 0
-
-
-@inner
-def _crash(m, n, t):  # type: ignore[no-untyped-def]
-    node = nodes_of(m)[n]
-    node.up = 0
-    pods = pods_of(m)
-    for i in range(m.pods_n):
-        p = pods[i]
-        if p.used == 0:
-            continue
-        _fail_work(m, p, i, t, CRASHED, n)
-        _count_busy(m, p, t)
-        if _end_replicas(m, p, i, t, n) > 0:
-            if p.status == DEPLOYED:
-                p.apply_ns = min(p.apply_ns, t + 1)
-            set_deadline(m, p)
-            rekey(m, i)
-    drop_pulls(m, n)
-    node.cpu_free = node.cpu
-    node.memory_free = node.memory
-    node.gpus_free = node.gpus
-
-
-@inner
-def _replace(m, p, i, t):  # type: ignore[no-untyped-def]
-    """A new version of the spec: idle and unready replicas end, busy ones drain."""
-    replicas = replicas_of(m)
-    rep = p.other_head
-    while rep >= 0:
-        following = replicas[rep].next
-        if replicas[rep].stage != DRAINING:
-            end_replica(m, p, i, rep, t)
-        rep = following
-    rep = p.ready_head
-    while rep >= 0:
-        following = replicas[rep].next
-        if p.discipline != SLOTS:
-            share_until(p, replicas[rep], t)
-        if replicas[rep].in_service == 0:
-            end_replica(m, p, i, rep, t)
-        else:
-            drain(m, p, rep, t)
-        rep = following
-    set_deadline(m, p)
-
-
-@inner
-def _settle(m, p):  # type: ignore[no-untyped-def]
-    """After fields of a pod were changed from outside: brings its timers to what they say now."""
-    if p.discipline != SLOTS:
-        replicas = replicas_of(m)
-        rep = p.other_head
-        while rep >= 0:
-            share_next(m, p, replicas[rep])
-            rep = replicas[rep].next
-        share_least(m, p)
-    find_stage(m, p)
-    set_deadline(m, p)
-    if p.policy == PER_REQUEST:
-        set_expiry(m, p)
-
-
 def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     """The kernel's one entry point.
 
@@ -511,7 +333,7 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     if what == ADVANCE:
         return _advance(m, now)
     if what == CRASH:
-        _crash(m, i, now)
+        crash(m, i, now)
         return DONE
     if what == RESTORE:
         nodes_of(m)[i].up = 1
@@ -523,14 +345,14 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     elif what == REFILL:
         fill(m, p, i)
     elif what == EVICT:
-        _evict(m, p, i, now, EVICTED)
+        evict(m, p, i, now, EVICTED)
     elif what == REPLACE:
-        _replace(m, p, i, now)
+        replace(m, p, i, now)
     elif what == FORGET:
         drop_key(m, i)
         return DONE
     elif what == REKEY:
-        _settle(m, p)
+        settle(m, p)
     rekey(m, i)
     return DONE
 

@@ -117,7 +117,7 @@ class DataPlane:
             "nodes": np.zeros(max(len(nodes), 1), state.NODE),
             "pulls": np.zeros(16, state.PULL),
             "cached": np.zeros(16, state.CACHED),
-            "heap": np.zeros(0, state.HEAP),
+            "heap": np.zeros(len(nodes), state.HEAP),  # a node may crash before any pod is here
             "laws": np.zeros(0, state.LAW),
             "rows": np.zeros(1024, state.TRANSITION),
             "samples": np.zeros(1024, state.SAMPLE),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,7 +74,8 @@ def provider(**changes: Any) -> Data:
 def publisher(**changes: Any) -> Data:
     """A group of publishers. What names its own kind (a scaling policy, traffic) replaces the default's whole."""
     whole = {name: changes.pop(name) for name in ("scaling", "traffic", "service") if name in changes}
-    return {**merged(PUBLISHER, changes), **copy.deepcopy(whole)}
+    policies = {**PUBLISHER["policies"], **changes.pop("policies", {})}
+    return {**merged(PUBLISHER, changes), **copy.deepcopy(whole), "policies": copy.deepcopy(policies)}
 
 
 def world(**changes: Any) -> Data:
@@ -107,8 +109,11 @@ class Played:
     simulation: Simulation
 
     def rows(self, table: str, **where: Any) -> list[Row]:
-        """The rows of a table whose columns hold these values."""
-        found: list[Row] = RunTables(self.directory).arrow(table).to_pylist()
+        """The rows of a table whose columns hold these values; money as whole numbers."""
+        found: list[Row] = [
+            {name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+            for row in RunTables(self.directory).arrow(table).to_pylist()
+        ]
         return [row for row in found if all(row[name] == value for name, value in where.items())]
 
     def row(self, table: str, **where: Any) -> Row:

@@ -90,6 +90,10 @@ WORLD: Final[Data] = {
 }
 
 
+MARKETS: Final[list[Market]] = []
+"""All of the present test, for the fixture that lets what was started last begin."""
+
+
 class Rows:
     """Takes rows as `RunWriter` does, and keeps the few that tests look at in memory."""
 
@@ -139,6 +143,7 @@ class Market:
         data = merged(WORLD, world)
         data["providers"] = _groups(PROVIDER, provider)
         data["publishers"] = _groups(PUBLISHER, publisher)
+        MARKETS.append(self)
         self.rows = Rows()
         self.simulation = Simulation(loads(yaml.safe_dump(data, sort_keys=False)), 0, self.rows)  # type: ignore[arg-type]
         self.world = self.simulation.world
@@ -280,18 +285,19 @@ class Market:
             for e in self.events()[-40:]
         )
 
-    def mined(self, kind: type[Any], *, failed: bool = False) -> list[Any]:
-        """Commands of a kind that were carried out on the chain (or refused there), in order."""
+    def mined(self, *kinds: type[Any], failed: bool = False) -> list[Any]:
+        """Commands of these kinds that were carried out on the chain (or refused there), in order."""
         return [
             tx.command
             for tx, receipt in self.receipts
-            if isinstance(tx.command, kind) and (receipt.error is not None) == failed
+            if isinstance(tx.command, kinds) and (receipt.error is not None) == failed
         ]
 
     @property
     def deposits(self) -> list[int]:
         """Everything that was put into channels, in order [base units]."""
-        return [c.amount for c in self.mined((CreateChannel, Deposit))]  # type: ignore[arg-type]
+        made: list[CreateChannel | Deposit] = self.mined(CreateChannel, Deposit)
+        return [c.initial_amount if isinstance(c, CreateChannel) else c.amount for c in made]
 
     # ------------------------------------------------------------ faults
 
@@ -311,7 +317,7 @@ class Market:
 
     # ------------------------------------------------------------ raw calls
 
-    def request(self, method: str, body: bytes, **changes: Any) -> Request:
+    def request(self, method: str, body: bytes, /, **changes: Any) -> Request:
         """A good request of the first publisher to the first provider about its pod, with changes."""
         rental = self.rental()
         fields: Data = {
@@ -355,7 +361,9 @@ def _groups(base: Data, changes: Data | list[Data] | None) -> list[Data]:
     found = []
     for change in changes if isinstance(changes, list) else [changes or {}]:
         kept = {k: v for k, v in change.items() if k not in whole}
-        found.append({**merged(base, kept), **{k: v for k, v in change.items() if k in whole}})
+        group = {**merged(base, kept), **{k: v for k, v in change.items() if k in whole}}
+        group["policies"] = {**base["policies"], **change.get("policies", {})}
+        found.append(group)
     return found
 
 

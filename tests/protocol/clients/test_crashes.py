@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
 
+from protocol import manifest
 from protocol.guard import Wish
 from protocol.payment import CreateChannel
 from protocol.renting import Stage
 from sim.parties import Party
 from tests.protocol.clients.market import A_SECOND, KEPT, Market, killing
-
-TO_THE_END_S = 900
-LONG_LEAVE_S = 4500
 
 
 def removed_by_funds() -> Market:
@@ -38,15 +37,9 @@ def updated() -> Market:
         publisher={"manifest": KEPT, "policies": {"funding": {"use": "once", "with": {"first": "4m"}}}}
     )
     bigger = {**KEPT, "containers": [{**KEPT["containers"][0], "resources": {"cpu": "500m"}}]}
-    pod = market.world.with_image(_parsed(bigger), market.world.demands[market.pod.address].reference)
+    pod = market.world.with_image(manifest.parse(bigger), market.world.demands[market.pod.address].reference)
     market.at(_from_start(market, 60), partial(market.wish, Wish.UPDATE, pod=pod))
     return market
-
-
-def _parsed(data: dict[str, object]) -> object:
-    from protocol import manifest
-
-    return manifest.parse(data)
 
 
 def _from_start(market: Market, seconds: float) -> float:
@@ -73,33 +66,50 @@ def check_end(market: Market, what: str) -> None:
     market.finish()
 
 
-SCENES: dict[str, tuple[Callable[[], Market], int]] = {
-    "removed when funds run out": (removed_by_funds, TO_THE_END_S),
-    "deleted": (deleted, TO_THE_END_S),
-    "unlocked": (unlocked, LONG_LEAVE_S),
-    "updated": (updated, LONG_LEAVE_S),
+@dataclass(frozen=True)
+class Scene:
+    """What happens, until when killing is of interest, and when all has come to an end [s]."""
+
+    make: Callable[[], Market]
+    killed_until_s: float
+    end_s: float
+
+
+SCENES = {
+    "removed when funds run out": Scene(removed_by_funds, 150, 5500),
+    "deleted": Scene(deleted, 216, 1000),
+    "unlocked": Scene(unlocked, 216, 1500),
+    "updated": Scene(updated, 190, 5500),
 }
 
 
-def every_point(patch: pytest.MonkeyPatch, scene: str, pick: Callable[[Market], Party], away_s: float) -> int:
-    make, end_s = SCENES[scene]
-    market = make()
-    with killing(patch, pick(market), None) as killer:
-        market.run(end_s)
+def check_every_point(
+    patch: pytest.MonkeyPatch, scene: Scene, who: Callable[[Market], Party], first: int
+) -> int:
+    """Play the scene once for each point of the party's life, and kill it there; gives how many there are."""
+    market = scene.make()
+    with killing(patch, who(market), None) as killer:
+        market.run(scene.killed_until_s)
+    market.run(scene.end_s)
     check_end(market, "never killed")
-    for point in range(killer.points):
-        market = make()
-        with killing(patch, pick(market), point, comes_back_after_s=away_s) as killed:
-            market.run(end_s + away_s * 2 + 60)
+    for point in range(first, killer.points):
+        market = scene.make()
+        with killing(patch, who(market), point) as killed:
+            market.run(scene.end_s)
         check_end(market, f"killed at point {point} ({killed.killed})")
     return killer.points
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_provider_killed_at_every_point_converges(scene: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert every_point(monkeypatch, scene, lambda m: m.host, 7) > 50
+BEFORE_THE_POD = 25
+"""Points of a provider before it is listed: one scene looks at them."""
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_publisher_killed_at_every_point_rents_once(scene: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert every_point(monkeypatch, scene, lambda m: m.pod, 7) > 30
+@pytest.mark.parametrize("name", SCENES)
+def test_provider_killed_at_every_point_converges(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = 0 if name == "deleted" else BEFORE_THE_POD
+    assert check_every_point(monkeypatch, SCENES[name], lambda m: m.host, first) > 90
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_publisher_killed_at_every_point_rents_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_every_point(monkeypatch, SCENES[name], lambda m: m.pod, 0) > 40

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from protocol.errors import BadInput
@@ -133,6 +136,51 @@ def test_who_waited_first_is_tried_first_and_others_that_fit_go() -> None:
     assert rows[rows["a"] == 1]["pod_index"].tolist() == [0, 2, 1]
 
 
+def test_what_ends_gives_all_of_its_room_back() -> None:
+    """Processor time, memory and devices each decide, and each is free again."""
+    node = NodeSpec(1000, 1000, 2)
+    needs: list[dict[str, Any]] = [{"cpu_millis": 600}, {"memory_bytes": 600}, {"gpus": 2}]
+    for need in needs:
+        first = pod(at(1), 4.0, per_request(0, 1), index=0, sample_every=1, **need)
+        second = pod(at(2), 1.0, per_request(0, 1), index=1, sample_every=1, **need)
+        plane, _ = cluster(first, second, nodes=(node,))
+        use = plane.node_use(0, START + 3 * S)
+        assert max(use.cpu_millis, use.memory_bytes, use.gpus) == next(iter(need.values()))
+        plane.advance(START + 20 * S)
+        assert ends(plane) == [(5.0, "served"), (6.0, "served")]
+        use = plane.node_use(0, START + 20 * S)
+        assert use.cpu_millis == use.memory_bytes == use.gpus == 0
+
+
+def test_a_drained_replica_gives_its_room_back_at_its_end_and_not_before() -> None:
+    """Pod 0 drains until 21 s and has events of its own before; pod 1 asks at 10 s for room that is free at 21 s."""
+    old = pod(at(1, 9), 20.0, fixed(1), index=0, cpu_millis=600, sample_every=1)
+    new = replace(old, cpu_millis=0, scaling=per_request(50, 1))
+    late = pod(at(10), 1.0, per_request(0, 1), index=1, cpu_millis=500, sample_every=1)
+    for cuts in ([], [9, 11, 20]):
+        plane, handles = cluster(old, late, nodes=(NodeSpec(1000, 1000),))
+        plane.update(handles[0], new, START + 5 * S)
+        for cut in cuts:
+            plane.advance(START + cut * S)
+        plane.advance(START + 50 * S)
+        assert ends(plane) == [(21.0, "served"), (22.0, "served"), (29.0, "served")]
+
+
+def test_at_one_instant_the_pod_number_decides_wherever_time_is_cut() -> None:
+    """At 15 s two pods want the last room: pod 0, which has run ahead unless time was cut, and pod 1, which has not.
+
+    Pod 1 waits for a pull and is followed event by event.
+    """
+    ahead = pod(at(1, 15), 14.5, per_request(500, 2), index=0, cpu_millis=300, sample_every=1)
+    for cuts in ([], [14], [2, 12, 14, 15], [11]):
+        plane, handles = cluster(ahead, imaged(1, at(10, 15), cpu=300))
+        for cut in cuts:
+            plane.advance(START + cut * S)
+        now = START + 16 * S
+        assert [plane.counters(handle, now).unplaced for handle in handles] == [0, 1]
+        assert plane.node_use(0, now).cpu_millis == 900
+
+
 def test_a_held_request_gives_up() -> None:
     slow = StartUp(application=Constant(50.0))
     spec = pod(at(5, 20), 1.0, fixed(1), start_up=slow, wait_limit_ns=40 * S, sample_every=1)
@@ -145,6 +193,13 @@ def test_the_newest_idle_replica_serves_and_the_longest_idle_expires() -> None:
     plane, _, _ = run(pod(at(1, 1, 5, 9, 40), 1.0, per_request(12, 9), sample_every=1), 45)
     assert timeline(plane) == [(1.0, 0, 1), (1.0, 0, 2), (14.0, 0, 1), (22.0, 0, 0), (40.0, 0, 1)]
     assert [int(r["replica"]) for r in plane.take_requests()] == [0, 1, 1, 1, 2]
+
+
+def test_each_waiting_request_starts_one_replica() -> None:
+    slow = StartUp(application=Constant(3.0))
+    plane, handle, end = run(pod(at(1, 2, 2.5), 1.0, per_request(50, 9), start_up=slow, sample_every=1), 20)
+    assert plane.counters(handle, end).starts == 3
+    assert ends(plane) == [(5.0, "served"), (6.0, "served"), (6.0, "served")]
 
 
 def test_keda_steps_from_zero_scales_up_by_the_tick_and_goes_to_zero() -> None:

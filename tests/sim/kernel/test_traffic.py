@@ -81,6 +81,17 @@ def test_a_minute_of_a_trace_has_its_count(within: Any) -> None:
         assert np.abs(ordered - (np.arange(500) + 0.5) / 500).max() < 1.95 / 500**0.5
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_rank_within_a_minute_has_its_law(count: int) -> None:
+    """The j-th of n uniforms has mean j / (n + 1) and variance j (n + 1 - j) / ((n + 1)^2 (n + 2))."""
+    minutes = 5_000
+    got = (arrivals(Trace((count,) * minutes), 60 * minutes) % MINUTE / MINUTE).reshape(minutes, count)
+    for j in range(1, count + 1):
+        variance = j * (count + 1 - j) / ((count + 1) ** 2 * (count + 2))
+        assert near(got[:, j - 1].mean(), j / (count + 1), variance / minutes)
+        assert got[:, j - 1].var() == pytest.approx(variance, rel=0.1)
+
+
 def test_replay() -> None:
     at = (0, 5, 5, 1_000, 7 * S)
     assert tuple(arrivals(Replay(at), 10).tolist()) == at

@@ -1,0 +1,118 @@
+"""A pod's timers and its place in the plane's order; lists of replicas that wait for the same thing."""
+
+from __future__ import annotations
+
+from sim.kernel.heaps import set_key
+from sim.kernel.state import (
+    APPLY,
+    ARRIVAL,
+    CLASS_SHIFT,
+    COMPLETION,
+    DEADLINE,
+    EXPIRY,
+    NEVER,
+    RUN_AHEAD,
+    STAGE,
+    TICK,
+    inline,
+    inner,
+    pods_of,
+    replicas_of,
+)
+
+
+@inline
+def set_expiry(m, p):  # type: ignore[no-untyped-def]
+    """per_request: when the longest idle replica's time is over."""
+    if p.idle_bottom < 0 or p.n_unplaced + p.n_starting + p.n_ready <= p.min_replicas or p.idle_ns == NEVER:
+        p.expire_ns = NEVER
+    else:
+        p.expire_ns = replicas_of(m)[p.idle_bottom].idle_since + p.idle_ns
+
+
+@inline
+def set_rare(p):  # type: ignore[no-untyped-def]
+    """The least of a pod's rarer timers, classes deciding ties."""
+    ns = p.stage_ns
+    kind = STAGE
+    if p.expire_ns < ns:
+        ns = p.expire_ns
+        kind = EXPIRY
+    if p.deadline_ns < ns:
+        ns = p.deadline_ns
+        kind = DEADLINE
+    if p.tick_ns < ns:
+        ns = p.tick_ns
+        kind = TICK
+    if p.apply_ns < ns:
+        ns = p.apply_ns
+        kind = APPLY
+    p.rare_ns = ns
+    p.rare_class = kind
+
+
+@inline
+def next_of(p):  # type: ignore[no-untyped-def]
+    """A pod's next event: (instant, class)."""
+    ns = p.next_arrival
+    kind = ARRIVAL
+    if p.rare_ns < ns or (p.rare_ns == ns and p.rare_class < kind):
+        ns = p.rare_ns
+        kind = p.rare_class
+    if p.done_ns <= ns:
+        ns = p.done_ns
+        kind = COMPLETION
+    return ns, kind
+
+
+@inner
+def rekey(m, i):  # type: ignore[no-untyped-def]
+    """Puts a pod where it belongs in the plane's order.
+
+    A pod whose future hangs on others (a replica waits for room or for a pull) stands at its very next event.
+    Any other may run its own events ahead, as soon as its next event is reached and before anything shared.
+    """
+    p = pods_of(m)[i]
+    set_rare(p)
+    ns, kind = next_of(p)
+    if p.n_unplaced == 0 and p.n_pulling == 0:
+        kind = RUN_AHEAD
+    set_key(m, i, ns, (kind << CLASS_SHIFT) | p.pod_index)
+
+
+@inner
+def find_stage(m, p):  # type: ignore[no-untyped-def]
+    """The next end of a stage among a pod's replicas that are not ready; ties go to the older."""
+    replicas = replicas_of(m)
+    p.stage_ns = NEVER
+    p.stage_rep = -1
+    r = p.other_head
+    while r >= 0:
+        if replicas[r].stage_end < p.stage_ns:
+            p.stage_ns = replicas[r].stage_end
+            p.stage_rep = r
+        r = replicas[r].next
+
+
+@inner
+def link(m, head, rep):  # type: ignore[no-untyped-def]
+    """Puts a replica before `head` in a list of waiters; returns the new head."""
+    replicas = replicas_of(m)
+    replicas[rep].link_prev = -1
+    replicas[rep].link_next = head
+    if head >= 0:
+        replicas[head].link_prev = rep
+    return rep
+
+
+@inner
+def unlink(m, head, rep):  # type: ignore[no-untyped-def]
+    """Takes a replica out of a list of waiters; returns the new head."""
+    replicas = replicas_of(m)
+    r = replicas[rep]
+    if r.link_next >= 0:
+        replicas[r.link_next].link_prev = r.link_prev
+    if r.link_prev >= 0:
+        replicas[r.link_prev].link_next = r.link_next
+        return head
+    return r.link_next

@@ -1,0 +1,159 @@
+"""Same scenario and seed, same bytes: in other processes, with other windows, and whatever others decide."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim.simulation import Simulation
+from sim.tasks import call_at
+from tests.sim.worlds import START, Data, Played, S, play, provider, publisher, text, world, worlds
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOKS = ("read_all", "advance", "owed", "sample")
+
+BUSY = world(
+    duration="90m",
+    providers=[provider(count=2), provider(name="dear", region="fra-west-1", prices={"egress": "0.02 DAI/GB"})],
+    publishers=[
+        publisher(name="a", count=3, traffic={"mmpp": {"states": [
+            {"rate": "0/s", "stay": "60s"}, {"rate": "4/s", "stay": "15s"}]}}),
+        publisher(name="b", count=2, arrive={"exponential": "3m"}, response_bytes="1MB",
+                  policies={"selection": "weighted", "funding": {"use": "once", "with": {"first": "20m"}},
+                            "on_loss": {"use": "redeploy", "with": {"times": 2, "wait": "20s"}}}),
+        publisher(name="c", scaling={"policy": "kpa", "target_pending_requests": 1, "max_replicas": 5},
+                  lifetime="30m"),
+    ],
+    faults=[
+        {"kind": "provider_crash", "provider": "host-0", "at": "20m", "for": "4m", "nodes": True},
+        {"kind": "publisher_crash", "publisher": "a-0", "at": "30m", "for": "10m"},
+    ],
+)  # fmt: skip
+"""A little of everything."""
+
+
+def test_twice_in_one_process(tmp_path: Path) -> None:
+    one, two = play(BUSY, tmp_path / "one"), play(BUSY, tmp_path / "two")
+    assert one.hashes == two.hashes
+    assert set(one.hashes) >= {
+        "events",
+        "channels",
+        "claims",
+        "deployments",
+        "requests",
+        "samples",
+        "publishers",
+    }
+
+
+def test_another_seed_is_another_world(tmp_path: Path) -> None:
+    one, two = play(BUSY, tmp_path / "one"), play({**BUSY, "seed": 2}, tmp_path / "two")
+    same = {name for name, digest in one.hashes.items() if two.hashes[name] == digest}
+    assert same <= {"conservation", "prices"}
+
+
+PROGRAM = """
+import json, sys, sim
+from sim.records.directory import table_hashes
+results = sim.run(sys.argv[1], out=sys.argv[2], workers=int(sys.argv[3]))
+print(json.dumps(table_hashes(results.directory)))
+"""
+
+
+def test_fresh_processes_and_workers(tmp_path: Path) -> None:
+    """Another order of hashes, another number of workers: the same bytes, replication by replication."""
+    file = tmp_path / "scenario.yaml"
+    file.write_text(text({**BUSY, "duration": "25m", "faults": [], "replications": 2}))
+    found = []
+    for number, (seed, workers) in enumerate([("1", 1), ("2", 2)]):
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, file, tmp_path / str(number), str(workers)],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.append(json.loads(done.stdout))
+    assert found[0] == found[1]
+    names = sorted(path.name for path in (tmp_path / "0" / "tables" / "events").iterdir())
+    assert names == ["0000-0000.parquet", "0001-0000.parquet"]
+    events = [(tmp_path / "0" / "tables" / "events" / name).read_bytes() for name in names]
+    assert events[0] != events[1]
+
+
+# ---------------------------------------------------------------- windows
+
+
+def cutting(cuts: list[tuple[int, str]]) -> Any:
+    """Looks at every provider, in another order each time, at instants where nobody else would look."""
+
+    def before(simulation: Simulation) -> None:
+        there = simulation.world
+        names = list(there.providers)
+
+        def look(how: str, order: int) -> None:
+            now_ns = int(there.env.now)
+            random.Random(order).shuffle(names)
+            for name in names:
+                party = there.providers[name]
+                match how:
+                    case "read_all":
+                        party.machines.read_all(now_ns)
+                    case "advance":
+                        party.machines.plane.advance(now_ns)
+                        there.nowhere.advance(now_ns)
+                    case "owed":
+                        there.watcher.owed(party)
+                    case _:
+                        simulation._sample(now_ns)
+
+        for order, (at_ns, how) in enumerate(cuts):
+            call_at(there.env, START + at_ns, lambda how=how, order=order: look(how, order))
+
+    return before
+
+
+@st.composite
+def cuts_of(draw: st.DrawFn, duration_s: int) -> list[tuple[int, str]]:
+    """Instants: anywhere, on whole seconds where blocks and faults are, and right beside those."""
+    anywhere = st.integers(0, duration_s * S - 1)
+    near = st.tuples(st.integers(1, duration_s - 1), st.sampled_from((-1, 0, 1, 60_000_000))).map(
+        lambda at: at[0] * S + at[1]
+    )
+    count = draw(st.integers(1, 60))
+    chance = draw(st.randoms(use_true_random=False))
+    every = [(k * duration_s * S // count + chance.randrange(S), chance.choice(LOOKS)) for k in range(count)]
+    some = draw(st.lists(st.tuples(st.one_of(anywhere, near), st.sampled_from(LOOKS)), max_size=20))
+    return sorted((at, how) for at, how in every + some if at < duration_s * S)
+
+
+def but_samples(played: Played) -> dict[str, str]:
+    return {name: digest for name, digest in played.hashes.items() if name != "samples"}
+
+
+def samples_every_minute(played: Played) -> list[Any]:
+    return [row for row in played.rows("samples") if (row["time_ns"] - START) % (60 * S) == 0]
+
+
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@given(what=worlds(), data=st.data())
+def test_windows_change_no_byte(what: Data, data: st.DataObject) -> None:
+    duration_s = int(what["duration"][:-1]) * 60
+    cuts = data.draw(cuts_of(duration_s))
+    with TemporaryDirectory() as folder:
+        whole = play(what, Path(folder) / "whole")
+        cut = play(what, Path(folder) / "cut", before=cutting(cuts))
+        assert but_samples(whole) == but_samples(cut)
+        extra = {START + at for at, how in cuts if how == "sample"}
+        if not any((at - START) % (60 * S) == 0 for at in extra):
+            assert samples_every_minute(whole) == samples_every_minute(cut)
