@@ -78,7 +78,7 @@ class Guard:
             else:
                 reason = await self.watch(rental, again=again)
             again = False
-            if rental.reason:
+            if _ended_by_wish(rental):
                 break
             rental.losses += 1
             then = on_loss.decide(Loss(reason, rental.losses))
@@ -340,3 +340,8 @@ class Guard:
         )
         await self._client.take_back(rental)
         return reason
+
+
+def _ended_by_wish(rental: Rental) -> bool:
+    """Whether its publisher ended it: `watch` wrote down why."""
+    return bool(rental.reason)

@@ -202,8 +202,10 @@ class ProviderClient:
 
         Args:
             publisher: who asks.
-            replica, volumes: what one replica and the volumes reserve.
-            least, most: replicas.
+            replica: what one replica reserves.
+            volumes: what the volumes reserve.
+            least: fewest replicas.
+            most: most replicas.
             instead_of: the pod whose update it is; what it holds is free to it.
 
         Raises:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -178,7 +180,7 @@ class Simulation:
         gc.disable()  # the world is one large live structure: collecting it again and again finds nothing
         try:
             for at_ns in self._stops():
-                env.run(until=at_ns)
+                self._run_until(at_ns)
                 gc.collect(0)
                 self.world.watcher.take_requests(at_ns)
                 self.writer.flush(at_ns)
@@ -190,6 +192,30 @@ class Simulation:
             reached_ns = max(self.world.start_ns, int(env.now))
             self._finish(reached_ns)
         return Outcome(reached_ns, tuple(self._violations), interrupted)
+
+    def _run_until(self, at_ns: int) -> None:
+        """Carry out what happens before `at_ns`; an interrupt waits for the end of the event that it falls into.
+
+        An event that is cut in the middle (a block half mined, a row half written) would leave a world that
+        no invariant holds of.
+        """
+        env, pressed = self.world.env, False
+
+        def press(*_: object) -> None:
+            nonlocal pressed
+            pressed = True
+
+        mine = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, press) if mine else None
+        try:
+            while env.peek() < at_ns and not pressed:
+                env.step()
+        finally:
+            if mine:
+                signal.signal(signal.SIGINT, before)
+        if pressed:
+            raise KeyboardInterrupt
+        env.run(until=at_ns)  # nothing is left to happen: the clock is set
 
     def _stops(self) -> Iterator[int]:
         """Where the run pauses to write: every virtual hour, and the end."""

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -118,7 +119,7 @@ def cutting(cuts: list[tuple[int, str]]) -> Any:
                         simulation._sample(now_ns)
 
         for order, (at_ns, how) in enumerate(cuts):
-            call_at(there.env, START + at_ns, lambda how=how, order=order: look(how, order))
+            call_at(there.env, START + at_ns, partial(look, how, order))
 
     return before
 

@@ -73,7 +73,7 @@ def provider(**changes: Any) -> Data:
 
 def publisher(**changes: Any) -> Data:
     """A group of publishers. What names its own kind (a scaling policy, traffic) replaces the default's whole."""
-    whole = {name: changes.pop(name) for name in ("scaling", "traffic", "service") if name in changes}
+    whole: Data = {name: changes.pop(name) for name in ("scaling", "traffic", "service") if name in changes}
     policies = {**PUBLISHER["policies"], **changes.pop("policies", {})}
     return {**merged(PUBLISHER, changes), **copy.deepcopy(whole), "policies": copy.deepcopy(policies)}
 

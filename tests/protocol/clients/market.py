@@ -345,7 +345,7 @@ class Market:
     def send(self, method: str, raw: bytes, *, to: ProviderParty | None = None) -> bytes:
         """Hand bytes to a provider as the network would, and give the answer's body."""
         place = self.world.web.places[PeerId((to or self.host).name)]
-        answer = self.do(place.handlers[method](PeerId("stranger"), raw))  # type: ignore[arg-type]
+        answer: bytes = self.do(place.handlers[method](PeerId("stranger"), raw))  # type: ignore[arg-type]
         return wire.decode(answer).body
 
     def refusal(self, method: str, raw: bytes, *, to: ProviderParty | None = None) -> str:

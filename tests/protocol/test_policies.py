@@ -1,0 +1,335 @@
+"""Every policy: what it decides, and what settings it refuses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import cycle
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from protocol.attestation import Assurance
+from protocol.errors import BadInput
+from protocol.policies.admission import Asked
+from protocol.policies.admission import Standard as Admission
+from protocol.policies.claims import Due, Interval, WhenItPays
+from protocol.policies.funding import HOUR_NS, Once, Purse, Runway
+from protocol.policies.on_loss import Leave, Loss, Redeploy, Then
+from protocol.policies.price import Fixed, Schedule, Shop
+from protocol.policies.selection import (
+    ByHand,
+    Candidate,
+    Cheapest,
+    Filters,
+    Random,
+    RoundRobin,
+    Weighted,
+)
+from protocol.ports import Listing, Peer
+from protocol.pricing import PriceTable
+from protocol.units import NS_PER_S, Address, Cid, PeerId, Resource
+from sim.kernel.draws import Stream, stream_key
+
+TOKEN = Address(b"\x09" * 20)
+TABLE = PriceTable(token=TOKEN, cpu=100, ram=10, storage=1, egress=0, ingress=0, gpu=None, ip=None)
+
+
+def candidate(name: str, cost: int, region: str = "bul-east-1", **more: Any) -> Candidate:
+    address = Address(name.encode().rjust(20, b"\0"))
+    return Candidate(
+        provider=address,
+        name=name,
+        peer=Peer(PeerId(name)),
+        regions=(region,),
+        assurance=more.get("assurance", Assurance.NONE),
+        gpus=more.get("gpus", False),
+        table_id=1,
+        prices=TABLE,
+        cost_an_hour=cost,
+        listing=Listing(address, Cid("c"), (1,)),
+    )
+
+
+A, B, C = candidate("a", 30), candidate("b", 10, "fra-west-1"), candidate("c", 20, "fra-west-2")
+ALL = [A, B, C]
+
+
+def names(policy: Any, *, turn: int = 0, chance: Any = None, of: list[Candidate] = ALL) -> str:
+    draws = chance or cycle([0.5]).__next__
+    return "".join(c.name for c in policy.order(of, turn=turn, chance=draws))
+
+
+def stream(seed: int) -> Any:
+    return Stream(stream_key(seed, 0, "policies", "test")).next
+
+
+# ---------------------------------------------------------------- selection
+
+
+def test_cheapest_first() -> None:
+    assert names(Cheapest()) == "bca"
+
+
+def test_cheapest_draws_among_equals() -> None:
+    equals = [candidate(n, 10) for n in "abc"]
+    firsts = Counter(names(Cheapest(), of=equals, chance=stream(i))[0] for i in range(600))
+    assert stats.chisquare([firsts[n] for n in "abc"]).pvalue > 1e-4
+
+
+def test_random_is_uniform_over_all_orders() -> None:
+    chance = stream(1)
+    orders = Counter(names(Random(), chance=chance) for _ in range(3000))
+    assert len(orders) == 6
+    assert stats.chisquare(list(orders.values())).pvalue > 1e-4
+
+
+def test_round_robin_begins_one_further_each_turn() -> None:
+    assert [names(RoundRobin(), turn=t) for t in range(4)] == ["abc", "bca", "cab", "abc"]
+    assert names(RoundRobin(), turn=5, of=[]) == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "weights"),
+    [
+        (Weighted(price_power=1.0), {"a": 1 / 3, "b": 1.0, "c": 1 / 2}),
+        (Weighted(price_power=0.0), {"a": 1.0, "b": 1.0, "c": 1.0}),
+        (
+            Weighted(price_power=0.0, region_weights={"fra": 1.0, "fra-west-2": 3.0, "bul": 2.0}),
+            {"a": 2.0, "b": 1.0, "c": 3.0},
+        ),
+    ],
+)
+def test_weighted_takes_first_in_proportion_to_weight(policy: Weighted, weights: dict[str, float]) -> None:
+    chance, draws = stream(2), 3000
+    firsts = Counter(names(policy, chance=chance)[0] for _ in range(draws))
+    total = sum(weights.values())
+    expected = [draws * weights[n] / total for n in "abc"]
+    assert stats.chisquare([firsts[n] for n in "abc"], expected).pvalue > 1e-4
+
+
+def test_weight_zero_leaves_out() -> None:
+    assert names(Weighted(region_weights={"bul": 0.0})) in ("bc", "cb")
+
+
+def test_a_free_provider_is_the_cheapest_there_is() -> None:
+    assert set(names(Weighted(), of=[candidate("a", 0), candidate("b", 5)])) <= {"a", "b"}
+    assert names(Cheapest(), of=[B, candidate("z", 0)]) == "zb"
+
+
+def test_by_hand_keeps_the_persons_order_and_takes_addresses() -> None:
+    assert names(ByHand(providers=["c", "0x" + A.provider.hex(), "nobody"])) == "ca"
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, "abc"),
+        ({"regions": ["fra"]}, "bc"),
+        ({"regions": ["fra-west-2", "bul"]}, "ac"),
+        ({"price_ceiling": 20}, "bc"),
+        ({"price_ceiling": 9}, ""),
+        ({"assurance": "client"}, "x"),
+        ({"gpu": True}, "x"),
+    ],
+)
+def test_filters_leave_out(settings: dict[str, Any], kept: str) -> None:
+    special = candidate("x", 99, "mars-base-1", assurance=Assurance.CLUSTER, gpus=True)
+    found = "".join(c.name for c in Filters(**settings).keep([*ALL, special]))
+    assert found == (kept + "x" if not settings else kept)
+
+
+@pytest.mark.parametrize("policy", [Random, Cheapest, RoundRobin, Weighted])
+def test_every_selection_filters(policy: Any) -> None:
+    assert names(policy(regions=["bul"])) == "a"
+    assert names(ByHand(providers=["a", "b"], regions=["fra"])) == "b"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ByHand(providers=[]),
+        lambda: Weighted(price_power=-1),
+        lambda: Weighted(price_power=float("nan")),
+        lambda: Weighted(region_weights={"a": -1}),
+        lambda: Cheapest(price_ceiling=-1),
+        lambda: Cheapest(assurance="much"),
+        lambda: Once(first=0),
+        lambda: Runway(low=-1),
+        lambda: Runway(ceiling=-1),
+        lambda: Runway(look_least=10, look_most=5),
+        lambda: WhenItPays(multiple=-1),
+        lambda: WhenItPays(cap_share=0),
+        lambda: Interval(every=0),
+        lambda: Interval(cap_share=1.5),
+        lambda: Admission(max_pods=0),
+        lambda: Admission(replicas=-1),
+        lambda: Redeploy(times=0),
+        lambda: Redeploy(wait=-1),
+        lambda: Schedule(factors=[]),
+        lambda: Schedule(factors=[1.0, 0.0]),
+        lambda: Schedule(factors=[1.0], period=0),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(make: Any) -> None:
+    with pytest.raises(BadInput):
+        make()
+
+
+# ---------------------------------------------------------------- funding
+
+
+def purse(**changes: Any) -> Purse:
+    base = Purse(
+        cost_of=lambda ns: 100 * ns // HOUR_NS,
+        min_deposit=50,
+        wallet=10_000,
+        left=None,
+        put_in=0,
+        spent_an_hour=0,
+    )
+    return replace(base, **changes)
+
+
+def test_once_deposits_once() -> None:
+    policy = Once(first=3 * HOUR_NS)
+    assert policy.deposit(purse()) == 300
+    assert policy.deposit(purse(min_deposit=400)) == 400
+    assert policy.deposit(purse(left=0, put_in=300)) == 0
+    assert policy.look_again_ns(purse(left=0)) is None
+
+
+RUNWAY = Runway(
+    first=2 * HOUR_NS, low=HOUR_NS, tranche=2 * HOUR_NS, look_least=60 * NS_PER_S, look_most=HOUR_NS
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "amount"),
+    [
+        ({}, 200),  # first
+        ({"min_deposit": 500}, 500),
+        ({"left": 100}, 0),  # an hour is left
+        ({"left": 99}, 200),  # less than an hour: a tranche
+        ({"left": 150, "spent_an_hour": 200}, 400),  # it spends more than one replica costs
+        ({"left": 0, "wallet": 30}, 30),
+        ({"left": -50}, 200),
+    ],
+)
+def test_runway_keeps_the_channel_funded(changes: dict[str, Any], amount: int) -> None:
+    assert RUNWAY.deposit(purse(**changes)) == amount
+
+
+def test_runway_stops_at_its_ceiling() -> None:
+    policy = replace(RUNWAY, ceiling=450)
+    assert policy.deposit(purse(left=0, put_in=300)) == 150
+    assert policy.deposit(purse(left=0, put_in=450)) == 0
+    assert policy.deposit(purse(left=0, put_in=500)) == 0
+
+
+def test_runway_looks_sooner_the_closer_it_is() -> None:
+    assert RUNWAY.look_again_ns(None) == 60 * NS_PER_S
+    assert RUNWAY.look_again_ns(purse(left=10_000)) == HOUR_NS
+    assert RUNWAY.look_again_ns(purse(left=200)) == HOUR_NS // 2  # halfway to the low mark, an hour off
+    assert RUNWAY.look_again_ns(purse(left=0)) == 60 * NS_PER_S
+
+
+# ---------------------------------------------------------------- claims
+
+
+def due(name: str, claimable: int, cap: int = 10**9, since_s: int = 0) -> Due:
+    return Due(name, claimable, cap, since_s * NS_PER_S)
+
+
+def chosen(policy: Any, *dues: Due, fees: tuple[int, int] = (10, 12)) -> str:
+    return "".join(d.namespace for d in policy.choose(dues, fee_of=fees))
+
+
+def test_when_it_pays_claims_at_the_multiple_of_the_gas() -> None:
+    policy = WhenItPays(multiple=20)  # a transaction costs 8, an entry 2 more
+    assert chosen(policy, due("a", 199)) == ""
+    assert chosen(policy, due("a", 200)) == "a"
+    assert chosen(policy, due("a", 120), due("b", 119)) == ""  # 20 × 12 are needed for two
+    assert chosen(policy, due("a", 120), due("b", 120)) == "ab"
+    assert chosen(policy, due("a", 300), due("b", 39)) == "a"  # b does not pay for its own entry
+
+
+def test_when_it_pays_claims_near_the_exposure_cap_whatever_the_gas() -> None:
+    policy = WhenItPays(multiple=20, cap_share=0.5)
+    assert chosen(policy, due("a", 10, cap=21)) == ""
+    assert chosen(policy, due("a", 10, cap=20)) == "a"
+
+
+def test_interval_claims_by_time_or_near_the_cap() -> None:
+    policy = Interval(every=100 * NS_PER_S, cap_share=0.5)
+    assert chosen(policy, due("a", 1, since_s=99), due("b", 1, since_s=100), due("c", 5, cap=10)) == "bc"
+
+
+# ---------------------------------------------------------------- admission
+
+
+def asked(**changes: Any) -> Asked:
+    base = Asked(
+        publisher=Address(bytes(20)),
+        a_replica={Resource.CPU: 500},
+        min_replicas=0,
+        max_replicas=5,
+        free={Resource.CPU: 1000},
+        pods=3,
+        pods_of_publisher=2,
+    )
+    return replace(base, **changes)
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "rule"),
+    [
+        (Admission(), {}, None),
+        (Admission(max_pods=3), {}, "TooManyPods"),
+        (Admission(max_pods=4), {}, None),
+        (Admission(max_pods_of_publisher=2), {}, "TooManyPodsOfPublisher"),
+        (Admission(max_pods_of_publisher=3), {}, None),
+        (Admission(), {"free": {Resource.CPU: 499}}, "NoCapacity"),
+        (Admission(), {"free": {}}, "NoCapacity"),
+        (Admission(replicas=0), {"free": {}}, None),
+        (Admission(replicas=2), {}, None),
+        (Admission(replicas=3), {}, "NoCapacity"),
+        (Admission(), {"min_replicas": 3}, "NoCapacity"),
+    ],
+)
+def test_admission(policy: Admission, changes: dict[str, Any], rule: str | None) -> None:
+    refusal = policy.admit(asked(**changes))
+    assert (refusal.rule if refusal else None) == rule
+    assert refusal is None or any(ch.isdigit() for ch in refusal.detail)
+
+
+# ---------------------------------------------------------------- price, loss
+
+
+def shop(running_h: float) -> Shop:
+    return Shop(listed=TABLE, base=TABLE, running_ns=int(running_h * HOUR_NS), pods=0)
+
+
+def test_fixed_prices_stay() -> None:
+    assert Fixed().table(shop(100)) == TABLE
+    assert Fixed().look_again_ns() is None
+
+
+@pytest.mark.parametrize(("hour", "factor"), [(0, 1.0), (0.99, 1.0), (1, 2.0), (2, 0.5), (99, 0.5)])
+def test_scheduled_prices_follow_their_factors(hour: float, factor: float) -> None:
+    policy = Schedule(factors=[1.0, 2.0, 0.5])
+    assert policy.table(shop(hour)) == TABLE.scaled(factor)
+    assert policy.look_again_ns() == HOUR_NS
+
+
+def test_leave_leaves() -> None:
+    assert Leave().decide(Loss("FundsExhausted", 1)) is Then.LEAVE
+    assert Leave().wait_ns() == 0
+
+
+def test_redeploy_gives_up_after_its_times() -> None:
+    policy = Redeploy(times=2, wait=7)
+    decided = [policy.decide(Loss("ProviderSilent", n)) for n in (1, 2, 3)]
+    assert decided == [Then.REDEPLOY, Then.REDEPLOY, Then.LEAVE]
+    assert policy.wait_ns() == 7
