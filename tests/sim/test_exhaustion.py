@@ -99,7 +99,7 @@ def test_the_instant_is_exact_whatever_the_tick(tick: str, replicas: int, tmp_pa
 
 def test_a_rate_that_does_not_divide_rounds_up(tmp_path: Path) -> None:
     """The first millisecond at whose end as much is owed as there was."""
-    host = {"prices": {"cpu": "0.0143999999999999976 DAI/core-h"}, "terms": {"runway": "7m"}}
+    host = {"prices": {"cpu": "0.0144000000000000036 DAI/core-h"}, "terms": {"runway": "7m"}}
     run = play(constant(host=host), tmp_path)
     channel = run.row("channels")
     table = run.row("prices")
