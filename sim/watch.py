@@ -88,7 +88,9 @@ class Watcher:
         meter = watched.watched(tenant)
         if meter is not None:
             meter.configure(tenant.workload.version, replica=replica, volumes=volumes)
-            self._fund(self._leases[party.name, tenant.name])  # other volumes, another reserve for the grace time
+            lease = self._leases.get((party.name, tenant.name))
+            if lease is not None:
+                self._fund(lease)  # other volumes, another reserve for the grace time
             return
         assert party.client is not None
         hosted: HostedPod = party.client.pods[tenant.name]
