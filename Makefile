@@ -13,6 +13,9 @@ UPGRADE ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A lock is the whole closure, so nothing is resolved anew: a requirement that asks for an extra of a
+# package (coverage[toml]) would send pip to the newest release, which no hash covers.
+LOCKED := --no-deps --require-hashes --only-binary :all:
 UV := uv==0.13.9
 LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --only-binary :all: \
 	--fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
@@ -41,13 +44,15 @@ help:  ## this list
 # Each stamp is newer than the locks it was made from, so that a second call does nothing.
 .venv/.base: requirements/base.txt pyproject.toml | .venv/.python
 	@echo "Installing the locked packages into .venv ..."
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements/base.txt
+	@$(PIP) install $(LOCKED) -r requirements/base.txt
 	@$(PIP) install --no-deps --no-index --no-build-isolation --editable .
+	@$(PIP) check
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.base
 	@echo "Installing what the tests and checks need into .venv ..."
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.txt
+	@$(PIP) install $(LOCKED) -r requirements/dev.txt
+	@$(PIP) check
 	@touch $@
 
 setup: .venv/.base  ## .venv with what a simulation needs
