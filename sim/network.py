@@ -5,6 +5,7 @@ The k-th call of a party always takes the same draws, whomever it calls and what
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -68,19 +69,19 @@ class Web:
         self.env = env
         self.links = links
         self.places: dict[PeerId, Place] = {}
-        self._cut: set[frozenset[str]] = set()
+        self._cut: Counter[frozenset[str]] = Counter()  # partitions may overlap
 
     def cut(self, one: str, other: str) -> None:
         """Partition two regions (or one region in itself) from now on."""
-        self._cut.add(frozenset((one, other)))
+        self._cut[frozenset((one, other))] += 1
 
     def mend(self, one: str, other: str) -> None:
         """End a partition."""
-        self._cut.discard(frozenset((one, other)))
+        self._cut[frozenset((one, other))] -= 1
 
     def joined(self, one: Place, other: Place) -> bool:
         """Whether messages pass between the two places now."""
-        return frozenset((one.region, other.region)) not in self._cut
+        return not self._cut[frozenset((one.region, other.region))]
 
     def delay_ns(self, one: Place, other: Place, size_bytes: int, u: float) -> int:
         """How long one message takes [ns]."""

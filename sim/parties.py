@@ -50,6 +50,8 @@ class Party:
         self.noise = Noise(b"".join(w.to_bytes(4, "big") for w in world.key("entropy", name)))
         self.endpoint = Endpoint()
         self.process: Process | None = None
+        self._begun = False
+        self._faults = 0
         self._network_draws = world.stream("network", name)
         self._content_draws = world.stream("content", name)
         self.chance = world.stream("policies", name).next
@@ -77,6 +79,28 @@ class Party:
             signer=SimSigner(self.key, self.address, world.scheme, process),
             entropy=SimEntropy(self.noise, process),
         )
+
+    def start(self) -> None:
+        """Run the client, from what the disk holds."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """It is meant to run from now on: at once, or when the fault is over that keeps it down."""
+        self._begun = True
+        if not self._faults:
+            self.start()
+
+    def fall(self) -> None:
+        """A fault begins; several may overlap."""
+        self._faults += 1
+        if self._faults == 1:
+            self.crash()
+
+    def rise(self) -> None:
+        """A fault is over; the last one's end brings the party back, if it was there already."""
+        self._faults -= 1
+        if self._begun and not self._faults:
+            self.start()
 
     def crash(self) -> None:
         """The process ends between two instants."""
@@ -214,7 +238,7 @@ class PublisherParty(Party):
             leave_ns: when it leaves [Unix ns]; None: never.
         """
         env, group = self.world.env, self.member.group
-        call_at(env, arrive_ns, self.start)
+        call_at(env, arrive_ns, self.begin)
         for action in group.actions:
             pod = action.manifest
             if pod is not None:

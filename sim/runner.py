@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,8 +136,15 @@ def _run_all(
                     progress((number + 1) * scenario.duration_ns, total_ns, 0)
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
-            outcomes.append(Outcome(scenario.start_ns, (), interrupted=True))
+            outcomes = [_came_to(future, scenario.start_ns) for future in waiting]
     return outcomes
+
+
+def _came_to(future: Future[Outcome], start_ns: int) -> Outcome:
+    """What became of a replication whose pool was interrupted."""
+    if future.cancelled() or isinstance(future.exception(), KeyboardInterrupt | BrokenProcessPool):
+        return Outcome(start_ns, (), interrupted=True)
+    return future.result()
 
 
 def _replicate(text: str, number: int, directory: Path) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -78,6 +79,9 @@ class Simulation:
         self.world = World(scenario, replication, writer)
         self._progress = progress
         self._violations: list[str] = []
+        self._broken: Counter[str | tuple[str, int]] = Counter()  # faults that hold a provider's nodes down
+        self._sampled_ns = -1
+        self._requests = 0  # that arrived anywhere until the last sample
         self._plan()
 
     # ------------------------------------------------------------ plans
@@ -85,7 +89,7 @@ class Simulation:
     def _plan(self) -> None:
         world = self.world
         for party in world.providers.values():
-            party.start()
+            party.begin()
         for group in self.scenario.publishers:
             arrivals = world.stream("arrive", group.name)
             law = to_law(group.arrive)
@@ -124,31 +128,29 @@ class Simulation:
                 nodes = range(len(provider.machines.nodes)) if fault.nodes else range(0)
 
                 def crash() -> None:
-                    provider.crash()
-                    now_ns = int(world.env.now)
+                    provider.fall()
                     for node in nodes:
-                        provider.machines.plane.crash_node(node, now_ns)
+                        self._node_down(provider, node)
                     if nodes:
-                        provider.machines.plane.isolate(now_ns)
+                        self._broken[provider.name] += 1
+                        provider.machines.plane.isolate(int(world.env.now))
 
                 def restore() -> None:
-                    now_ns = int(world.env.now)
                     for node in nodes:
-                        provider.machines.plane.restore_node(node, now_ns)
+                        self._node_up(provider, node)
                     if nodes:
-                        provider.machines.plane.rejoin(now_ns)
-                    provider.start()
+                        self._broken[provider.name] -= 1
+                        if not self._broken[provider.name]:
+                            provider.machines.plane.rejoin(int(world.env.now))
+                    provider.rise()
 
                 return crash, restore
             case PublisherCrash():
                 publisher = world.publishers[fault.publisher]
-                return publisher.crash, publisher.start
+                return publisher.fall, publisher.rise
             case NodeCrash():
-                plane = world.providers[fault.provider].machines.plane
-                return (
-                    lambda: plane.crash_node(fault.node, int(world.env.now)),
-                    lambda: plane.restore_node(fault.node, int(world.env.now)),
-                )
+                party = world.providers[fault.provider]
+                return partial(self._node_down, party, fault.node), partial(self._node_up, party, fault.node)
             case RpcSilence():
                 until_ns = world.start_ns + fault.at_ns + fault.for_ns
 
@@ -162,6 +164,16 @@ class Simulation:
                 return lambda: world.web.cut(one, other), lambda: world.web.mend(one, other)
             case _:
                 raise AssertionError(f"no such fault: {fault}")
+
+    def _node_down(self, party: ProviderParty, node: int) -> None:
+        self._broken[party.name, node] += 1
+        party.machines.plane.crash_node(node, int(self.world.env.now))
+
+    def _node_up(self, party: ProviderParty, node: int) -> None:
+        """The last of overlapping faults to end brings the node back."""
+        self._broken[party.name, node] -= 1
+        if not self._broken[party.name, node]:
+            party.machines.plane.restore_node(node, int(self.world.env.now))
 
     def _parties(self, name: str | None) -> list[Party]:
         world = self.world
@@ -184,6 +196,8 @@ class Simulation:
                 gc.collect(0)
                 self.world.watcher.take_requests(at_ns)
                 self.writer.flush(at_ns)
+            self._sample(self.world.end_ns)
+            self._tell(self.world.end_ns)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -230,11 +244,18 @@ class Simulation:
         yield env.timeout(world.start_ns - int(env.now))
         while True:
             self._sample(int(env.now))
+            self._tell(int(env.now))
             yield env.timeout(every_ns)
+
+    def _tell(self, now_ns: int) -> None:
+        if self._progress is not None:
+            self._progress(now_ns - self.world.start_ns, self._requests)
 
     def _sample(self, now_ns: int) -> None:
         """One row for each provider, and one for the traffic of pods that nobody hosts."""
-        world = self.world
+        if now_ns == self._sampled_ns:
+            return
+        world, self._sampled_ns = self.world, now_ns
         total = 0
         for name, party in world.providers.items():
             party.machines.read_all(now_ns)
@@ -272,9 +293,7 @@ class Simulation:
                 ),
             )
             self._check_capacity(party, now_ns)
-        total += self._sample_nowhere(now_ns)
-        if self._progress is not None:
-            self._progress(now_ns - world.start_ns, total)
+        self._requests = total + self._sample_nowhere(now_ns)
 
     def _sample_nowhere(self, now_ns: int) -> int:
         world = self.world

@@ -39,7 +39,7 @@ def latency(run: RunData) -> Plot | None:
         return None
     at_ms = np.geomspace(ends[0], ends[1], 160)
     drawn, (left, right) = figure(2, height=2.6)
-    total = 0
+    total, tail = 0, False
     for place, (kind, label) in enumerate((("all", "all answered"), ("cold", "waited for a start"))):
         shares, count = run.ecdf(kind, at_ms)
         if not count:
@@ -50,6 +50,7 @@ def latency(run: RunData) -> Plot | None:
         left.plot(at_ms, shown.mean * 100, color=colour, linestyle=DASHES[place], label=label)
         beyond = (1 - shown.mean) * 100
         seen = beyond * count > 100 * 99.5  # a tail of under 100 requests is not drawn
+        tail = tail or bool(seen.any())
         right.plot(at_ms[seen], beyond[seen], color=colour, linestyle=DASHES[place], label=label)
         if shown.low is not None and shown.high is not None:
             left.fill_between(at_ms, shown.low * 100, shown.high * 100, color=colour, alpha=0.18, linewidth=0)
@@ -59,6 +60,8 @@ def latency(run: RunData) -> Plot | None:
     log_axis(right, "x")
     log_axis(right, "y")
     left.set_ylim(0, 101)
+    if not tail:
+        right.set_ylim(1, 100)  # so few requests leave nothing to take the limits from
     left.set_ylabel("answered within [%]")
     right.set_ylabel("took longer [%]")
     for axes in (left, right):

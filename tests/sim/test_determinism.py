@@ -12,12 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.simulation import Simulation
 from sim.tasks import call_at
-from tests.sim.worlds import START, Data, Played, S, play, provider, publisher, text, world, worlds
+from tests.sim.worlds import PUBLISHER, START, Data, Played, S, play, provider, publisher, text, world, worlds
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKS = ("read_all", "advance", "owed", "sample")
@@ -158,3 +159,103 @@ def test_windows_change_no_byte(what: Data, data: st.DataObject) -> None:
         extra = {START + at for at, how in cuts if how == "sample"}
         if not any((at - START) % (60 * S) == 0 for at in extra):
             assert samples_every_minute(whole) == samples_every_minute(cut)
+
+
+# ---------------------------------------------------------------- arrivals are nobody's decision
+
+
+def arrivals(run: Played) -> dict[str, list[tuple[int, int]]]:
+    """Of each pod: number and instant of every request."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for row in run.rows("requests"):
+        found.setdefault(row["pod"], []).append((row["number"], row["arrival_ns"]))
+    return {pod: sorted(rows) for pod, rows in found.items()}
+
+
+def demands(run: Played, pod: str) -> dict[int, int]:
+    """Of each request of a pod that was served: how long its service took."""
+    served = run.rows("requests", pod=pod, outcome="served")
+    return {row["number"]: row["end_ns"] - row["start_ns"] for row in served}
+
+
+CHANGES: dict[str, Data] = {
+    "selection": {"policies": {"selection": "round_robin"}},
+    "funding": {"policies": {"funding": {"use": "once", "with": {"first": "5m"}}}},
+    "scaling": {"scaling": {"policy": "fixed", "replicas": 2}},
+    "idle": {"scaling": {"policy": "keda", "target_pending_requests": 1, "max_replicas": 2, "idle": "5s"}},
+    "leaving": {"lifetime": "10m", "leave": "delete"},
+    "dispatch": {"dispatch": "random"},
+    "slots": {"slots": 7},
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_another_policy_moves_no_arrival(what: str, tmp_path: Path) -> None:
+    def data(changes: Data) -> Data:
+        mine = {"traffic": {"poisson": "0.3/s"}, "policies": {**PUBLISHER["policies"]}, **changes}
+        if "policies" in changes:
+            mine["policies"] = {**PUBLISHER["policies"], **changes["policies"]}
+        other = publisher(
+            name="b",
+            count=2,
+            traffic={"mmpp": {"states": [{"rate": "0/s", "stay": "60s"}, {"rate": "2/s", "stay": "20s"}]}},
+        )
+        return world(
+            duration="40m",
+            providers=[provider(count=2)],
+            publishers=[publisher(name="a", count=2, **mine), other],
+        )
+
+    one, two = play(data({}), tmp_path / "one"), play(data(CHANGES[what]), tmp_path / "two")
+    assert one.hashes["deployments"] != two.hashes["deployments"]  # the change has an effect
+    counted = [{row["pod"]: row["arrivals"] for row in run.rows("publishers")} for run in (one, two)]
+    assert counted[0] == counted[1] and min(counted[0].values()) > 100
+    # Those that are under way at the end of a run have no row, and which they are follows from the policy.
+    before, after = arrivals(one), arrivals(two)
+    for pod, rows in before.items():
+        both = set(rows) & set(after[pod])
+        assert {n for n, _ in set(rows) ^ set(after[pod])} <= {
+            n for n, _ in sorted(set(rows) | set(after[pod]))[-20:]
+        }
+        assert len(both) >= counted[0][pod] - 20
+        assert len({n for n, _ in set(rows) | set(after[pod])}) == len(set(rows) | set(after[pod]))
+        took, takes = demands(one, pod), demands(two, pod)
+        assert [n for n in took.keys() & takes.keys() if took[n] != takes[n]] == []
+        assert len(took.keys() & takes.keys()) > 50
+
+
+@pytest.mark.parametrize("share", [0, "1/7"])
+def test_sampling_requests_changes_nothing_else(share: Any, tmp_path: Path) -> None:
+    one, two = play(BUSY, tmp_path / "one"), play({**BUSY, "output": {"requests": share}}, tmp_path / "two")
+    assert {n: d for n, d in one.hashes.items() if n != "requests"} == {
+        n: d for n, d in two.hashes.items() if n != "requests"
+    }
+    kept = [row for row in one.rows("requests") if share and row["number"] % 7 == 0]
+    assert two.rows("requests") == kept
+
+
+def test_sampling_the_state_changes_nothing_else(tmp_path: Path) -> None:
+    one = play(BUSY, tmp_path / "one")
+    two = play({**BUSY, "output": {"requests": 1, "sampling": "7s"}}, tmp_path / "two")
+    assert but_samples(one) == but_samples(two)
+    instants = {row["time_ns"] for row in one.rows("samples")} & {
+        row["time_ns"] for row in two.rows("samples")
+    }
+    assert len(instants) > 10
+    assert [r for r in one.rows("samples") if r["time_ns"] in instants] == [
+        r for r in two.rows("samples") if r["time_ns"] in instants
+    ]
+
+
+def test_leaving_the_trace_out_changes_nothing_else(tmp_path: Path) -> None:
+    one = play(BUSY, tmp_path / "one")
+    two = play({**BUSY, "output": {"requests": 1, "events": False}}, tmp_path / "two")
+    assert {n: d for n, d in one.hashes.items() if n != "events"} == two.hashes
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_counted_cryptography_gives_the_same_ledger(seed: int, tmp_path: Path) -> None:
+    data = {**BUSY, "seed": seed, "duration": "40m"}
+    real, counted = (play({**data, "crypto": kind}, tmp_path / kind) for kind in ("real", "counted"))
+    assert real.hashes == counted.hashes
+    assert len(real.rows("transactions")) > 50

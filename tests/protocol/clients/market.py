@@ -23,9 +23,11 @@ from protocol.hosting import PODS, HostedPod
 from protocol.identity import namespace
 from protocol.keccak import keccak256
 from protocol.payment import Channel, ChannelKey, CreateChannel, Deposit
+from protocol.publisher import PublisherClient
 from protocol.renting import TABLE, Rental
 from protocol.units import NS_PER_S, PeerId
 from sim.chain.transactions import Receipt, Tx
+from sim.keys import SimVerifier
 from sim.network import SimNetwork
 from sim.parties import Party, ProviderParty, PublisherParty
 from sim.scenario import loads
@@ -173,6 +175,18 @@ class Market:
     def pod(self) -> PublisherParty:
         return self.world.publishers["pod-0"]
 
+    def person(self, party: PublisherParty) -> PublisherClient:
+        """A client of the party's, started by hand before its plan begins."""
+        return PublisherClient(
+            party.boot(),
+            SimVerifier(),
+            party.settings,
+            party.policies,
+            scheme=self.world.scheme,
+            sealer=self.world.sealer,
+            chance=party.chance,
+        )
+
     def rental(self, publisher: PublisherParty | None = None) -> Rental:
         """The publisher's rental, as its disk holds it."""
         (record,) = (publisher or self.pod).disk.tables[TABLE].values()
@@ -304,7 +318,7 @@ class Market:
     def crash(self, party: Party, *, for_s: float) -> None:
         """Kill a party's process now; it comes back."""
         party.crash()
-        self.at(for_s, party.start)  # type: ignore[attr-defined]
+        self.at(for_s, party.start)
 
     def silence(self, party: Party, *, for_s: float) -> None:
         """The party's chain endpoint answers nothing from now on."""
@@ -433,7 +447,7 @@ class Killer:
             self.killed = where
             self.party.crash()
             env = self.party.world.env
-            call_at(env, int(env.now) + int(self._after_s * NS_PER_S), self.party.start)  # type: ignore[attr-defined]
+            call_at(env, int(env.now) + int(self._after_s * NS_PER_S), self.party.start)
             process.check()
 
 

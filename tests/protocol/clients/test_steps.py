@@ -55,11 +55,10 @@ def _client(market: Market) -> PublisherClient:
 
 
 def test_step_00_a_deployment_begins_with_a_pod_id_of_its_own() -> None:
-    market = Market(publisher={"count": 2}).run(1)
+    market = Market(publisher={"count": 2, "arrive": "2h"}).run(1)
     ids = []
     for party in market.world.publishers.values():
-        assert party.client is not None
-        rental = market.do(party.client.rent(replace(party.pod, containers=_without_host(party.pod))))
+        rental = market.do(market.person(party).rent(replace(party.pod, containers=_without_host(party.pod))))
         assert isinstance(rental, Rental) and rental.stage is Stage.RUNNING
         assert rental.pod_id.hex() in party.disk.tables["rentals"]
         ids.append(rental.pod_id)
