@@ -1,0 +1,102 @@
+"""The simulated network and content store, held to the suites of their ports."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.ports import Peer
+from protocol.units import NS_PER_S, PeerId
+from sim.content import Contents, SimContent, SimImage, SimImages
+from sim.kernel.draws import Stream, stream_key
+from sim.laws import Constant, Exponential
+from sim.network import Links, Place, SimNetwork, Web
+from sim.tasks import Process
+from tests.sim.test_ports_local import SimBench
+from tests.suites.content_suite import ContentBench, ContentSuite
+from tests.suites.network_suite import NetworkBench, NetworkSuite
+
+
+def _stream(name: str) -> Stream:
+    return Stream(stream_key(1, 0, "suite", name))
+
+
+class SimNetworkBench(SimBench):
+    def __init__(self, duplicate_prob: float) -> None:
+        super().__init__()
+        links = Links(
+            far=Exponential(0.06),
+            near=Constant(0.005),
+            loss_prob=0.0,
+            duplicate_prob=duplicate_prob,
+            bytes_per_s=10**8,
+        )
+        web = Web(self.env, links)
+        self.other = Process(self.env, "callee")
+        web.places[PeerId("caller")] = Place("bul-east-1")
+        web.places[PeerId("callee")] = Place("fra-west-1")
+        self.caller = SimNetwork(web, self.process, PeerId("caller"), _stream("caller"))
+        self.callee = SimNetwork(web, self.other, PeerId("callee"), _stream("callee"))
+        self.callee_peer = Peer(PeerId("callee"))
+
+    def kill_callee(self) -> None:
+        self.other.kill()
+
+
+class TestSimNetwork(NetworkSuite):
+    @pytest.fixture
+    def bench(self) -> NetworkBench:
+        return SimNetworkBench(0.0)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.5, 0.999])
+def test_requests_arrive_twice_as_often_as_the_links_say(probability: float) -> None:
+    bench = SimNetworkBench(probability)
+    heard: list[bytes] = []
+
+    async def handler(_: PeerId, message: bytes) -> bytes:
+        heard.append(message)
+        return message
+
+    bench.callee.serve("/p", handler)
+    calls = 400
+    for number in range(calls):
+        deadline_ns = bench.clock.now_ns() + 60 * NS_PER_S
+        answer = bench.run(
+            bench.caller.call(bench.callee_peer, "/p", b"%d" % number, deadline_ns=deadline_ns)
+        )
+        assert answer == b"%d" % number
+    bench.env.run(until=bench.env.now + 60 * NS_PER_S)
+    spread = 5 * (calls * probability * (1 - probability)) ** 0.5
+    assert abs(len(heard) - calls * (1 + probability)) <= spread
+
+
+class SimContentBench(SimBench):
+    reference = "web:1"
+
+    def __init__(self) -> None:
+        super().__init__()
+        contents = Contents()
+        known = {self.reference: SimImage(150_000_000, 0)}
+        self.mine, self.other = (
+            SimContent(
+                contents, self.process, bytes_per_s=10**8, latency=Constant(0.05), stream=_stream(name)
+            )
+            for name in ("mine", "other")
+        )
+        self.my_images = SimImages(known, self.mine, contents, self.process)
+        self.other_images = SimImages(known, self.other, contents, self.process)
+
+
+class TestSimContent(ContentSuite):
+    @pytest.fixture
+    def bench(self) -> ContentBench:
+        return SimContentBench()
+
+
+def test_moving_bytes_takes_their_time() -> None:
+    bench = SimContentBench()
+    begin_ns = bench.clock.now_ns()
+    bench.run(bench.mine.put(bytes(10**6), deadline_ns=begin_ns + 60 * NS_PER_S))
+    assert (
+        bench.clock.now_ns() - begin_ns == 60_000_000
+    )  # 50 ms to be found, 10 ms for a megabyte at 100 MB/s
