@@ -6,6 +6,7 @@ Exit status: 0; 2 when the input is wrong (nothing was done); 9 when an invarian
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,7 @@ def run(
                 workers=workers,
                 out=out,
                 progress=progress,
+                notice=None if quiet or as_json else partial(click.echo, err=True),
             )
         except InvariantBroken as bug:
             broken, results = bug, bug.results

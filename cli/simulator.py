@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,18 @@ def simulate(
     workers: int,
     out: Path | None,
     progress: Progress | None,
+    notice: Callable[[str], None] | None,
 ) -> Results:
     """See `sim.run`."""
     import sim
 
     return sim.run(
-        file, overrides, seed=seed, replications=replications, workers=workers, out=out, progress=progress
+        file,
+        overrides,
+        seed=seed,
+        replications=replications,
+        workers=workers,
+        out=out,
+        progress=progress,
+        notice=notice,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from protocol.errors import BadInput
+from sim.kernel.cache import kept
 from sim.records.directory import Ending, link_latest, make_directory, write_json, write_provenance
 from sim.results import Results, load
 from sim.scenario import load as load_scenario
@@ -59,6 +60,7 @@ def run(
     workers: int = 1,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Results:
     """Run a scenario and write its run directory: tables, summary, report.
 
@@ -72,6 +74,7 @@ def run(
         workers: processes for the replications, 1 or more; they change no byte of the tables.
         out: the run's directory itself; None: a new one under `runs/<name>/`.
         progress: told how far it is.
+        notice: told, in words, of what keeps a person waiting: compiling, once, takes half a minute or so.
 
     Raises:
         BadInput: the scenario or an argument is wrong; nothing was run.
@@ -85,6 +88,8 @@ def run(
     text = resolved(scenario)
     directory = make_directory(scenario.name, text, started=started, out=None if out is None else Path(out))
     begun = time.perf_counter()
+    if notice is not None and not kept():
+        notice("compiling the data plane for this machine; once, half a minute or so ...")
     outcomes = _run_all(scenario, text, directory, workers, progress)
     return _conclude(scenario, directory, started, time.perf_counter() - begun, outcomes)
 

@@ -68,6 +68,11 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True, cache=True)(function)
 
 
+def kept() -> bool:
+    """Whether the kernel is here compiled; if not, its first use compiles it, which takes half a minute or so."""
+    return any(Path(_DIRECTORY).rglob("*.nbc"))
+
+
 @contextmanager
 def settings() -> Iterator[None]:
     """Numba's settings for the kernel while it is compiled; other users of numba keep theirs.

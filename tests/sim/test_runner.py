@@ -87,6 +87,21 @@ def test_replications_are_independent_and_have_intervals() -> None:
     assert requests == sorted(requests) and requests[-1] == sum(results.tables["publishers"]["arrivals"])
 
 
+def test_a_person_is_told_that_it_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "kept", lambda: False)
+    told: list[str] = []
+    sim.run(written(DATA), ["duration=4m"], notice=told.append)
+    assert len(told) == 1 and "compiling" in told[0]
+    assert "compiling" in command("run", written(DATA), "--set", "duration=4m").stderr
+    for silent in ("--json", "--quiet"):
+        assert not command("run", written(DATA), "--set", "duration=4m", silent).stderr
+    with pytest.raises(BadInput):
+        sim.run(written(DATA), ["duration=-1m"], notice=told.append)
+    monkeypatch.setattr(runner, "kept", lambda: True)
+    sim.run(written(DATA), ["duration=4m"], notice=told.append)
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

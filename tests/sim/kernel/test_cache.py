@@ -15,6 +15,7 @@ import sys
 from protocol import scaling
 from sim.kernel.cache import compiled, directory
 import numpy as np, numba
+from sim.kernel.cache import kept
 
 rule = numba.njit(scaling.fixed)
 
@@ -23,7 +24,9 @@ def entry(state, params):
 
 entry = compiled(entry)
 state, params = np.zeros(scaling.STATE_LENGTH, np.int64), np.full(scaling.PARAMS_LENGTH, 3)
+before = kept()
 print(entry(state, params), sum(entry.stats.cache_hits.values()), directory().name)
+assert before == bool(sum(entry.stats.cache_hits.values())) and kept()
 """
 
 
