@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from protocol.errors import BadInput
+from sim.interrupts import Flag, flag, not_inherited, raised_by_interrupt
 from sim.kernel.cache import kept
 from sim.records.directory import Ending, link_latest, make_directory, write_json, write_provenance
 from sim.results import Results, load
@@ -20,6 +21,8 @@ from sim.scenario import loads, resolved
 from sim.simulation import Outcome, simulate
 
 if TYPE_CHECKING:
+    from multiprocessing.context import SpawnContext
+
     from sim.scenario import Scenario
 
 Progress = Callable[[int, int, int], None]
@@ -90,7 +93,7 @@ def run(
     begun = time.perf_counter()
     if notice is not None and not kept():
         notice("compiling the data plane for this machine; once, half a minute or so ...")
-    outcomes = _run_all(scenario, text, directory, workers, progress)
+    outcomes = _run_all(scenario, text, directory, workers, progress, notice)
     return _conclude(scenario, directory, started, time.perf_counter() - begun, outcomes)
 
 
@@ -116,45 +119,77 @@ class _Telling:
 
 
 def _run_all(
-    scenario: Scenario, text: str, directory: Path, workers: int, progress: Progress | None
+    scenario: Scenario,
+    text: str,
+    directory: Path,
+    workers: int,
+    progress: Progress | None,
+    notice: Callable[[str], None] | None,
 ) -> list[Outcome]:
-    total_ns = scenario.duration_ns * scenario.replications
     if workers == 1 or scenario.replications == 1:
-        outcomes: list[Outcome] = []
-        telling = _Telling(scenario.duration_ns, total_ns, progress)
-        for number in range(scenario.replications):
-            outcomes.append(simulate(scenario, number, directory, telling))
-            telling.next()
-            if outcomes[-1].interrupted:
-                break
-        return outcomes
+        stop = flag()
+        with raised_by_interrupt(stop, notice):
+            return _run_one_by_one(scenario, directory, progress, stop)
     context = multiprocessing.get_context("spawn")  # a fork would copy threads that the libraries started
-    outcomes = []
-    with ProcessPoolExecutor(min(workers, scenario.replications), mp_context=context) as pool:
-        waiting = [
-            pool.submit(_replicate, text, number, directory) for number in range(scenario.replications)
-        ]
-        try:
-            for number, future in enumerate(waiting):
-                outcomes.append(future.result())
-                if progress is not None:
-                    progress((number + 1) * scenario.duration_ns, total_ns, 0)
-        except KeyboardInterrupt:
-            pool.shutdown(wait=True, cancel_futures=True)
-            outcomes = [_came_to(future, scenario.start_ns) for future in waiting]
+    shared = context.RawValue(ctypes.c_bool, False)
+    with raised_by_interrupt(shared, notice):
+        return _run_in_processes(scenario, text, directory, workers, progress, context, shared)
+
+
+def _run_one_by_one(
+    scenario: Scenario, directory: Path, progress: Progress | None, stop: Flag
+) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    telling = _Telling(scenario.duration_ns, scenario.duration_ns * scenario.replications, progress)
+    for number in range(scenario.replications):
+        outcomes.append(simulate(scenario, number, directory, telling, stop=stop))
+        telling.next()
+        if outcomes[-1].interrupted:
+            break
     return outcomes
 
 
-def _came_to(future: Future[Outcome], start_ns: int) -> Outcome:
-    """What became of a replication whose pool was interrupted."""
-    if future.cancelled() or isinstance(future.exception(), KeyboardInterrupt | BrokenProcessPool):
-        return Outcome(start_ns, (), interrupted=True)
-    return future.result()
+def _run_in_processes(
+    scenario: Scenario,
+    text: str,
+    directory: Path,
+    workers: int,
+    progress: Progress | None,
+    context: SpawnContext,
+    stop: Flag,
+) -> list[Outcome]:
+    total_ns = scenario.duration_ns * scenario.replications
+    processes = min(workers, scenario.replications)
+    outcomes: list[Outcome] = []
+    with ProcessPoolExecutor(processes, context, initializer=_take, initargs=(stop,)) as pool:
+        with not_inherited():
+            waiting = [
+                pool.submit(_replicate, text, number, directory) for number in range(scenario.replications)
+            ]
+        for number, future in enumerate(waiting):
+            outcomes.append(future.result())
+            if progress is not None and not stop.value:
+                try:
+                    progress((number + 1) * scenario.duration_ns, total_ns, 0)
+                except KeyboardInterrupt:
+                    stop.value = True
+    return outcomes
+
+
+_given: list[Flag] = []
+"""In a process of a pool: the flag that the process which began it raises."""
+
+
+def _take(stop: Flag) -> None:
+    _given.append(stop)
 
 
 def _replicate(text: str, number: int, directory: Path) -> Outcome:
-    """One replication in a process of its own."""
-    return simulate(loads(text), number, directory)
+    """One replication in a process of its own; nothing when it is not to begin any more."""
+    scenario, (stop,) = loads(text), _given
+    if stop.value:
+        return Outcome(scenario.start_ns, (), interrupted=True)
+    return simulate(scenario, number, directory, stop=stop)
 
 
 def _conclude(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from protocol import invariants
 from protocol.units import NS_PER_S, Resource
 from sim.closing import Closing
+from sim.interrupts import Flag, flag
 from sim.records.schema import Sample
 from sim.records.writer import RunWriter
 from sim.scenario.convert import to_law
@@ -49,7 +48,12 @@ class Outcome:
 
 
 def simulate(
-    scenario: Scenario, replication: int, directory: Path, progress: Progress | None = None
+    scenario: Scenario,
+    replication: int,
+    directory: Path,
+    progress: Progress | None = None,
+    *,
+    stop: Flag | None = None,
 ) -> Outcome:
     """Run one replication and write its tables.
 
@@ -58,10 +62,11 @@ def simulate(
         replication: its number, from 0.
         directory: the run's directory.
         progress: told how far it is.
+        stop: raised when it is to end before its time, between two events.
     """
     with RunWriter(directory, replication=replication) as writer:
         simulation = Simulation(scenario, replication, writer, progress)
-        return simulation.run()
+        return simulation.run(stop)
 
 
 class Simulation:
@@ -184,15 +189,16 @@ class Simulation:
 
     # ------------------------------------------------------------ running
 
-    def run(self) -> Outcome:
-        """Run to the end, or until a person interrupts."""
+    def run(self, stop: Flag | None = None) -> Outcome:
+        """Run to the end, or until `stop` is raised."""
         env = self.world.env
+        stop = flag() if stop is None else stop
         interrupted = False
         collecting = gc.isenabled()
         gc.disable()  # the world is one large live structure: collecting it again and again finds nothing
         try:
             for at_ns in self._stops():
-                self._run_until(at_ns)
+                self._run_until(at_ns, stop)
                 gc.collect(0)
                 self.world.watcher.take_requests(at_ns)
                 self.writer.flush(at_ns)
@@ -207,27 +213,16 @@ class Simulation:
             self._finish(reached_ns)
         return Outcome(reached_ns, tuple(self._violations), interrupted)
 
-    def _run_until(self, at_ns: int) -> None:
-        """Carry out what happens before `at_ns`; an interrupt waits for the end of the event that it falls into.
+    def _run_until(self, at_ns: int, stop: Flag) -> None:
+        """Carry out what happens before `at_ns`; a stop waits for the end of the event that it falls into.
 
         An event that is cut in the middle (a block half mined, a row half written) would leave a world that
         no invariant holds of.
         """
-        env, pressed = self.world.env, False
-
-        def press(*_: object) -> None:
-            nonlocal pressed
-            pressed = True
-
-        mine = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGINT, press) if mine else None
-        try:
-            while env.peek() < at_ns and not pressed:
-                env.step()
-        finally:
-            if mine:
-                signal.signal(signal.SIGINT, before)
-        if pressed:
+        env = self.world.env
+        while env.peek() < at_ns and not stop.value:
+            env.step()
+        if stop.value:
             raise KeyboardInterrupt
         env.run(until=at_ns)  # nothing is left to happen: the clock is set
 

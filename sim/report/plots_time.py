@@ -178,7 +178,7 @@ def removals(run: RunData) -> Plot | None:
     left.legend(["exhausted", "removed"], loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     left.set_ylabel("channels so far")
     left.set_ylim(bottom=0)
-    left.set_xlim(0, run.instants[-1])
+    left.set_xlim(0, run.instants[-1] or 1)  # a run may end where it began
     left.set_xlabel(f"time [{run.time.word}]")
     shown = quantile_places(len(when), MAX_REMOVALS)
     rows = np.arange(len(shown))
@@ -255,7 +255,7 @@ def _band(axes: Axes, run: RunData, values: Floats, colour: str) -> None:
 
 def _time_axis(axes: Axes, run: RunData) -> None:
     axes.set_xlabel(f"time [{run.time.word}]")
-    axes.set_xlim(0, run.instants[-1])
+    axes.set_xlim(0, run.instants[-1] or 1)  # a run may end where it began
     plain_axis(axes, "y")
 
 

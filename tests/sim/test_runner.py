@@ -179,18 +179,30 @@ def test_an_interrupt_ends_the_replications_too() -> None:
     assert sorted(set(results.tables["publishers"]["replication"])) == [0, 1]
 
 
-def test_workers_that_are_interrupted_say_what_they_finished() -> None:
-    """The first replication is told of when it is over; those that run meanwhile are let finish."""
+@pytest.mark.parametrize("how", ["raise", "press"])
+def test_interrupted_workers_end_too(how: str) -> None:
+    """Pressed when the first replication is over: those under way end between two events, the last never begins."""
     results = sim.run(
-        written(DATA), ["duration=20m"], replications=3, workers=2, out="pool", progress=interrupting(1)
+        written(DATA), ["duration=8h"], replications=5, workers=2, out="pool", progress=interrupting(1, how)
     )
-    reached = results.provenance["reached_ns"]
-    start_ns = results.provenance["start_ns"]
-    assert len(reached) == 3 and reached[0] == start_ns + 1200 * 10**9
-    assert set(reached) <= {start_ns, start_ns + 1200 * 10**9}
-    finished = [number for number, at_ns in enumerate(reached) if at_ns > start_ns]
-    assert sorted(set(results.tables["publishers"]["replication"])) == finished
-    assert results.summary["interrupted"] is (len(finished) < 3)
+    assert results.summary["interrupted"] is True
+    start_ns, reached = results.provenance["start_ns"], results.provenance["reached_ns"]
+    assert len(reached) == 5 and reached[0] == start_ns + 8 * HOUR_NS and reached[4] == start_ns
+    begun = [number for number, at_ns in enumerate(reached) if at_ns > start_ns]
+    assert sorted(set(results.tables["publishers"]["replication"])) == begun
+    assert all(law["residual"] == 0 for law in results.summary["conservation"])
+
+
+def test_pressed_twice_it_ends_at_once() -> None:
+    def told(done_ns: int, total_ns: int, requests: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    words: list[str] = []
+    results = sim.run(written(DATA), out="twice", progress=told, notice=words.append)
+    assert results.provenance["complete_share"] == 0 and results.summary["interrupted"] is True
+    assert len([text for text in words if "again: at once" in text]) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_command_tells_of_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,8 +260,8 @@ def test_the_command_refuses_a_full_directory() -> None:
 
 
 def test_a_violation_of_any_replication_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaking(scenario: Any, replication: int, *rest: Any) -> Outcome:
-        outcome = simulate(scenario, replication, *rest)
+    def breaking(scenario: Any, replication: int, *rest: Any, **more: Any) -> Outcome:
+        outcome = simulate(scenario, replication, *rest, **more)
         wrong = ("the second went wrong",) if replication == 1 else ()
         return Outcome(outcome.reached_ns, wrong, interrupted=False)
 
