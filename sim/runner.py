@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from protocol.errors import BadInput
 from sim.interrupts import Flag, flag, not_inherited, raised_by_interrupt
@@ -21,13 +21,13 @@ from sim.scenario import loads, resolved
 from sim.simulation import Outcome, simulate
 
 if TYPE_CHECKING:
-    from multiprocessing.context import SpawnContext
-
     from sim.scenario import Scenario
 
 Progress = Callable[[int, int, int], None]
 """Told virtual time done and in all, over all replications [ns], and requests so far."""
 
+SPAWN: Final = multiprocessing.get_context("spawn")
+"""How processes begin: a fork would copy threads that the libraries started."""
 NOT_MODELLED = (
     "Packets: a message is one transfer with a latency and a size.",
     "Contention for processors on a node: a replica has what it reserves.",
@@ -91,10 +91,16 @@ def run(
     text = resolved(scenario)
     directory = make_directory(scenario.name, text, started=started, out=None if out is None else Path(out))
     begun = time.perf_counter()
-    if notice is not None and not kept():
-        notice("compiling the data plane for this machine; once, half a minute or so ...")
-    outcomes = _run_all(scenario, text, directory, workers, progress, notice)
-    return _conclude(scenario, directory, started, time.perf_counter() - begun, outcomes)
+    several = workers > 1 and scenario.replications > 1
+    stop = SPAWN.RawValue(ctypes.c_bool, False) if several else flag()
+    with raised_by_interrupt(stop, notice):
+        if notice is not None and not kept():
+            notice("compiling the data plane for this machine; once, half a minute or so ...")
+        if several:
+            outcomes = _run_in_processes(scenario, text, directory, workers, progress, stop)
+        else:
+            outcomes = _run_one_by_one(scenario, directory, progress, stop)
+        return _conclude(scenario, directory, started, time.perf_counter() - begun, outcomes)
 
 
 class _Telling:
@@ -118,24 +124,6 @@ class _Telling:
         self._past_requests += self._requests
 
 
-def _run_all(
-    scenario: Scenario,
-    text: str,
-    directory: Path,
-    workers: int,
-    progress: Progress | None,
-    notice: Callable[[str], None] | None,
-) -> list[Outcome]:
-    if workers == 1 or scenario.replications == 1:
-        stop = flag()
-        with raised_by_interrupt(stop, notice):
-            return _run_one_by_one(scenario, directory, progress, stop)
-    context = multiprocessing.get_context("spawn")  # a fork would copy threads that the libraries started
-    shared = context.RawValue(ctypes.c_bool, False)
-    with raised_by_interrupt(shared, notice):
-        return _run_in_processes(scenario, text, directory, workers, progress, context, shared)
-
-
 def _run_one_by_one(
     scenario: Scenario, directory: Path, progress: Progress | None, stop: Flag
 ) -> list[Outcome]:
@@ -155,13 +143,12 @@ def _run_in_processes(
     directory: Path,
     workers: int,
     progress: Progress | None,
-    context: SpawnContext,
     stop: Flag,
 ) -> list[Outcome]:
     total_ns = scenario.duration_ns * scenario.replications
     processes = min(workers, scenario.replications)
     outcomes: list[Outcome] = []
-    with ProcessPoolExecutor(processes, context, initializer=_take, initargs=(stop,)) as pool:
+    with ProcessPoolExecutor(processes, SPAWN, initializer=_take, initargs=(stop,)) as pool:
         with not_inherited():
             waiting = [
                 pool.submit(_replicate, text, number, directory) for number in range(scenario.replications)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sim.records.reader import Floats
 
 MAX_REMOVALS: Final = 80
-"""Removals drawn: more lines than this are spread evenly over all."""
+"""Removals drawn and listed: of more than this, so many are taken, spread evenly over all."""
 
 
 def money(run: RunData) -> Plot:
@@ -215,9 +215,9 @@ def removals(run: RunData) -> Plot | None:
             pods[place], providers[place], f"{float(run.since(when[place : place + 1])[0]):.3f}",
             _seconds(to_notice[place]), _seconds(to_remove[place]),
         ]
-        for place in quantile_places(len(when), 25)
+        for place in shown
     ]  # fmt: skip
-    basis = f"{len(when)} channels" + (f", {len(shown)} drawn" if len(shown) < len(when) else "")
+    basis = f"{len(when)} channels" + (f", {len(shown)} drawn and listed" if len(shown) < len(when) else "")
     if len(run.replications) > 1:
         basis += f"; first of {len(run.replications)} replications, since each removes others"
     return Plot(

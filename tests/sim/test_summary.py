@@ -77,7 +77,7 @@ def write_world(directory: Path, replication: int, *, scale: int = 1) -> None:
                 "p-1", "p", 430, 0, 400, 0, 30, 10**17, 10 * scale + 7, 9 * scale, scale + 7, 1, "evicted"
             ),
         )
-        writer.append("publishers", PublisherEnd("p-2", "p", 550, 0, 0, 250, 300, 0, 0, 0, 0, 0, "deleted"))
+        writer.append("publishers", PublisherEnd("p-2", "p", 550, 0, 0, 250, 300, 0, 0, 0, 0, 0, "searching"))
         for name, paid, owed in (("b-0", 600, 100), ("b-1", 400, 30)):
             writer.append("claims", Claim(50 * S, name, "p", 1, paid, paid, paid, 1, "paid"))
             writer.append(
@@ -131,7 +131,7 @@ def summary(tmp_path: Path) -> dict[str, Any]:
     ("name", "value"),
     [
         ("publishers", 3), ("providers", 2), ("deployments_accepted", 2), ("deployments_refused", 1),
-        ("pods_running_at_end", 1), ("requests_arrived", 117), ("requests_served", 104), ("requests_failed", 11),
+        ("pods_running_at_end", 1), ("publishers_searching", 1), ("requests_arrived", 117), ("requests_served", 104), ("requests_failed", 11),
         ("requests_held", 14), ("held_at_once", 4), ("served_share", 104 / 117), ("cold_share", 14 / 104),
         ("cold_share_pod", (5 / 95 + 1) / 2), ("replica_s_starting", 10), ("replica_s_idle", 50),
         ("replica_s_busy", 130), ("replica_s_draining", 10), ("replica_s_billed", 90), ("replica_busy_share", 130 / 200),
