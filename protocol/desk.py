@@ -24,9 +24,10 @@ from protocol.units import PeerId
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from protocol.auth import Request, Scheme
+    from protocol.auth import Request
     from protocol.eip712 import Domain
     from protocol.provider import ProviderClient
+    from protocol.signing import Scheme
     from protocol.units import Address, PodId
 
 MAX_LOG_LINES: Final = 1000

@@ -48,10 +48,11 @@ from protocol.units import NS_PER_S, Address, Resource
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from protocol.auth import Request, Scheme
+    from protocol.auth import Request
     from protocol.manifest import Pod
     from protocol.ports import Attestor, Cluster, World
     from protocol.sealing import Sealer
+    from protocol.signing import Scheme
 
 
 class ProviderClient:

@@ -40,12 +40,12 @@ from protocol.units import NS_PER_S, Address, PodId
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.auth import Scheme
     from protocol.manifest import Pod
     from protocol.payment import Channel
     from protocol.policies import Chance
     from protocol.ports import Market, Verifier, World
     from protocol.sealing import Sealer
+    from protocol.signing import Scheme
 
 HOUR_NS: Final = 3600 * NS_PER_S
 MAX_RECORD_BYTES: Final = 64 * 1024
