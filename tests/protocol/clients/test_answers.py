@@ -127,7 +127,11 @@ def test_a_wrong_clock_is_refused_with_the_providers_time_and_loses_no_pod() -> 
     assert market.pod.process is not None
     market.pod.process._skew_ns = -45 * NS_PER_S
     with pytest.raises(Refusal, match=r"RequestExpired: .*the provider's time is \d+ ms"):
-        market.do(_client(market).status(market.rental()))
+        market.do(
+            _client(market).caller.ask(
+                market.rental(), wire.POD_STATUS, wire.pb.PodStatusRequest(), wire.pb.PodStatusResponse
+            )
+        )
     market.run(market.now_s + 600)
     assert len(market.events("RequestRefused", rule="RequestExpired")) > 5
     assert market.events("PodLost") == [] and market.state == "configured"
@@ -266,7 +270,7 @@ def test_an_errand_for_an_old_life_leaves_the_new_one_alone() -> None:
         }
     )
     market.until(lambda: len(market.events("PodConfirmed")) == 2, limit_s=3 * 3600)
-    market.do(_client(market).reclaim(market.key(), 1, market.name))
+    market.do(_client(market).payer.reclaim(market.key(), 1, market.name))
     channel = market.channel()
     assert channel is not None and (channel.life, channel.unlocked_at_s) == (2, 0)
 

@@ -23,6 +23,7 @@ from protocol.desk import Desk
 from protocol.errors import BadManifest
 from protocol.guard import Guard, Wish
 from protocol.manifest import Pod
+from protocol.paying import Payer
 from protocol.payment import CreateChannel, WithdrawMany, WithdrawUpTo
 from protocol.policies.selection import Cheapest
 from protocol.ports import Market as Listed
@@ -176,7 +177,11 @@ def test_step_07_the_publisher_is_told_that_its_pod_runs_and_where() -> None:
     configured, confirmed = market.events("PodConfigured")[0], market.events("PodConfirmed")[0]
     assert confirmed.at_ns > configured.at_ns
     assert market.rental().stage is Stage.RUNNING
-    status = market.do(_client(market).status(market.rental()))
+    status = market.do(
+        _client(market).caller.ask(
+            market.rental(), wire.POD_STATUS, wire.pb.PodStatusRequest(), wire.pb.PodStatusResponse
+        )
+    )
     assert isinstance(status, wire.pb.PodStatusResponse)
     (address,) = status.addresses
     assert (address.containerName, address.containerPort) == ("web", 80)
@@ -278,7 +283,8 @@ async def _nothing(*_: Any, **__: Any) -> None:
 
 
 async def _no_market(self: PublisherClient, rental: Rental) -> Listed:
-    market = await self.world.chain.market(deadline_ns=self.chain_deadline())
+    deadline_ns = self.world.clock.now_ns() + self.settings.chain_timeout_ns
+    market = await self.world.chain.market(deadline_ns=deadline_ns)
     assert isinstance(market, Listed)
     return replace(market, listings=())
 
@@ -373,7 +379,7 @@ STEPS: list[tuple[Callable[..., None], Sabotage]] = [
     ),
     (test_step_14_the_pod_is_removed_when_its_funds_run_out, (Biller, "settle", _nothing)),
     (test_step_14_an_unlock_returns_what_is_left, (Guard, "_unlock", _nothing)),
-    (test_step_14_an_unlock_returns_what_is_left, (PublisherClient, "reclaim", _nothing)),
+    (test_step_14_an_unlock_returns_what_is_left, (Payer, "reclaim", _nothing)),
 ]
 
 
