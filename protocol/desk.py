@@ -249,7 +249,7 @@ class Desk:
     async def _usage(self, request: Request, body: bytes) -> Message:
         asked = wire.parse(wire.pb.PodUsageRequest, body)
         name = namespace(request.publisher, request.pod_id)
-        statements = await self._provider.biller.statements(name, request.life)
+        statements = await self._provider.claimer.statements(name, request.life)
         most = min(asked.limit or MAX_STATEMENTS, MAX_STATEMENTS)
         wanted = [s for s in statements if s.usage.seq > asked.afterSeq]
         return wire.pb.PodUsageResponse(statements=wanted[:most], more=len(wanted) > most)

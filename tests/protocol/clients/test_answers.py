@@ -9,7 +9,6 @@ import pytest
 
 from protocol import agreement, manifest, wire
 from protocol.auth import Offer, Usage
-from protocol.billing import Biller
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.guard import Wish
@@ -50,11 +49,6 @@ NO_HOST: Data = {"containers": [{**WEB["containers"][0], "host": None}]}
 def _client(market: Market) -> PublisherClient:
     assert market.pod.client is not None
     return market.pod.client
-
-
-def _biller(market: Market) -> Biller:
-    assert market.host.client is not None
-    return market.host.client.biller
 
 
 # ---------------------------------------------------------------- messages
@@ -243,11 +237,11 @@ def test_a_closed_channel_in_a_batch_does_not_hold_up_the_others() -> None:
         publisher={"count": 2, "manifest": NO_HOST, **LONG},
     )
     market.until(lambda: len(market.events("PodConfirmed")) == 2).run(120)
-    biller = _biller(market)
-    assert market.host.client is not None
-    gone, there = market.host.client.pods.values()
-    market.do(biller.sender.execute(Release(gone.key.publisher, gone.key.pod_id)))
-    market.do(biller._settle_claims([gone, there]))
+    provider = market.host.client
+    assert provider is not None
+    gone, there = provider.pods.values()
+    market.do(provider.sender.execute(Release(gone.key.publisher, gone.key.pod_id)))
+    market.do(provider.claimer._settle_claims([gone, there]))
     (events,) = [r.events for tx, r in market.receipts if isinstance(tx.command, WithdrawMany)]
     assert ClaimSkipped(gone.key, SkipReason.DOES_NOT_EXIST) in events
     assert Withdrawn(there.key, there.withdrawn) in events and there.withdrawn > 90 * A_SECOND
