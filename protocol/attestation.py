@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from protocol.auth import ProviderKeys, Scheme
+from protocol.auth import ProviderKeys
 from protocol.eip712 import Domain, check_bytes
 from protocol.errors import PeerFault
+from protocol.signing import Scheme
 from protocol.units import NS_PER_S, Address
 from protocol.wire import trusted_pods_pb2 as pb
 

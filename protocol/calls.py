@@ -9,6 +9,7 @@ from protocol.auth import Request
 from protocol.errors import PeerFault, Refusal
 from protocol.keccak import keccak256
 from protocol.ports import NoAnswer
+from protocol.renting import Failed
 from protocol.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 
     from protocol.eip712 import Domain
     from protocol.ports import Peer, World
+    from protocol.renting import Rental
     from protocol.units import Address, PodId
 
 LIFETIME_S: Final = 10
 """How long a signed request holds [s] (protocol.md, "Numbers"); the provider allows at most 60."""
+
+NO_POD: Final = frozenset({"NoSuchPod", "RequestWrongLife"})
+"""Refusals by which a provider says that it has no pod of ours in this life of its channel."""
 
 A = TypeVar("A", bound="Message")
 
@@ -39,6 +44,36 @@ class Caller:
         self._domain = domain
         self._timeout_ns = timeout_ns
         self._tries = tries
+
+    async def ask_status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | Failed:
+        """How the pod is; `Failed` only when the provider says that there is no such pod.
+
+        Any other refusal (of our clock, say) and an answer that is none say nothing about the pod.
+        """
+        try:
+            return await self.ask(
+                rental, wire.POD_STATUS, wire.pb.PodStatusRequest(), wire.pb.PodStatusResponse
+            )
+        except Refusal as refusal:
+            if refusal.rule in NO_POD:
+                return Failed(refusal.rule, refusal.detail)
+            return NoAnswer(sent=True, reason=str(refusal))
+        except PeerFault as fault:
+            return NoAnswer(sent=True, reason=str(fault))
+
+    async def ask(self, rental: Rental, method: str, body: Message, answer: type[A]) -> A | NoAnswer:
+        """Call `method` at the provider of `rental`, about its pod and the life of its channel; see `call`."""
+        assert rental.peer is not None and rental.provider is not None
+        return await self.call(
+            rental.peer,
+            method,
+            body,
+            answer,
+            provider=rental.provider,
+            pod_id=rental.pod_id,
+            life=rental.life,
+            seq=rental.seq,
+        )
 
     async def call(
         self,

@@ -24,9 +24,10 @@ from protocol.units import PeerId
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from protocol.auth import Request, Scheme
+    from protocol.auth import Request
     from protocol.eip712 import Domain
     from protocol.provider import ProviderClient
+    from protocol.signing import Scheme
     from protocol.units import Address, PodId
 
 MAX_LOG_LINES: Final = 1000
@@ -248,7 +249,7 @@ class Desk:
     async def _usage(self, request: Request, body: bytes) -> Message:
         asked = wire.parse(wire.pb.PodUsageRequest, body)
         name = namespace(request.publisher, request.pod_id)
-        statements = await self._provider.biller.statements(name, request.life)
+        statements = await self._provider.claimer.statements(name, request.life)
         most = min(asked.limit or MAX_STATEMENTS, MAX_STATEMENTS)
         wanted = [s for s in statements if s.usage.seq > asked.afterSeq]
         return wire.pb.PodUsageResponse(statements=wanted[:most], more=len(wanted) > most)

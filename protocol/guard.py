@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, assert_never
 from protocol import manifest, wire
 from protocol.errors import PeerFault, Refusal
 from protocol.events import Event, Happened
+from protocol.paying import purse_of
 from protocol.payment import Deposit, Unlock
-from protocol.policies.funding import HOUR_NS, Purse
+from protocol.policies.funding import HOUR_NS
 from protocol.policies.on_loss import Loss, Then
 from protocol.ports import NoAnswer, TxConfirmed, Unknown
 from protocol.publisher import PublisherClient
@@ -23,6 +24,7 @@ from protocol.sender import pause
 
 if TYPE_CHECKING:
     from protocol.manifest import Pod
+    from protocol.policies.funding import Purse
     from protocol.ports import Mailbox
 
 
@@ -128,7 +130,7 @@ class Guard:
 
     async def _status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | str:
         """The provider's answer, silence, or the reason for which the pod has ended."""
-        status = await self._client.ask_status(rental)
+        status = await self._client.caller.ask_status(rental)
         if isinstance(status, Failed):
             return status.rule
         if isinstance(status, NoAnswer):
@@ -147,12 +149,10 @@ class Guard:
             The purse as it is now; None when the chain did not say.
         """
         client, world = self._client, self._world
-        if not await client.sender.quiet():
-            return None  # a deposit may be on its way
-        channel = await client.read_channel(rental.key(world.signer.address))
+        channel = await client.payer.read_when_quiet(rental.key(world.signer.address))
         if channel is None or isinstance(channel, Unknown):
             return None
-        funds = await world.chain.funds(world.signer.address, deadline_ns=client.chain_deadline())
+        funds = await client.payer.read_funds()
         if isinstance(funds, Unknown):
             return None
         now_ns = world.clock.now_ns()
@@ -161,7 +161,7 @@ class Guard:
         self._seen = (now_ns, owed)
         rental.put_in = channel.invested_by_publisher
         purse = replace(
-            client.purse(rental, funds.token, left=channel.invested_by_publisher - owed),
+            purse_of(rental, funds.token, left=channel.invested_by_publisher - owed),
             spent_an_hour=max(0, spent_an_hour),
         )
         amount = min(client.policies.funding.deposit(purse), funds.token)
@@ -173,7 +173,7 @@ class Guard:
     async def _deposit(self, rental: Rental, amount: int) -> None:
         client = self._client
         assert rental.provider is not None
-        failed = await client.pay(rental, Deposit(rental.provider, rental.pod_id, amount), amount)
+        failed = await client.payer.pay(rental, Deposit(rental.provider, rental.pod_id, amount), amount)
         if failed is None:
             rental.put_in += amount
             await client.keep(rental)
@@ -211,7 +211,7 @@ class Guard:
     async def _update(self, rental: Rental, pod: Pod) -> None:
         """Change what runs: the manifest keeps what it does not name, the volumes keep their data."""
         client = self._client
-        assert rental.peer is not None and rental.provider is not None
+        assert rental.provider is not None
         before, rental.pod = rental.pod, manifest.check(pod)
         bundle = await client.bundler.pack(rental)
         if isinstance(bundle, Failed):
@@ -220,15 +220,11 @@ class Guard:
         rental.seq += 1
         await client.keep(rental)
         try:
-            answer = await client.caller.call(
-                rental.peer,
+            answer = await client.caller.ask(
+                rental,
                 wire.UPDATE_POD,
                 wire.pb.UpdatePodRequest(sealed=client.bundler.seal(rental, bundle)),
                 wire.pb.ProvisionPodResponse,
-                provider=rental.provider,
-                pod_id=rental.pod_id,
-                life=rental.life,
-                seq=rental.seq,
             )
         except (Refusal, PeerFault) as no:
             rental.pod = before
@@ -249,19 +245,15 @@ class Guard:
 
     async def _logs(self, rental: Rental) -> None:
         """Read the first container's log to its present end, page by page."""
-        assert rental.peer is not None and rental.provider is not None
+        assert rental.provider is not None
         cursor, lines = "", 0
         while True:
             try:
-                page = await self._client.caller.call(
-                    rental.peer,
+                page = await self._client.caller.ask(
+                    rental,
                     wire.POD_LOGS,
                     wire.pb.PodLogRequest(containerName=rental.pod.containers[0].name, cursor=cursor),
                     wire.pb.PodLogResponse,
-                    provider=rental.provider,
-                    pod_id=rental.pod_id,
-                    life=rental.life,
-                    seq=rental.seq,
                 )
             except (Refusal, PeerFault):
                 break
@@ -275,16 +267,16 @@ class Guard:
     async def _unlock(self, rental: Rental) -> None:
         """Leave by the chain alone: start the timer, let the provider make its final claim, take the rest."""
         assert rental.provider is not None
-        key = rental.key(self._world.signer.address)
+        payer, key = self._client.payer, rental.key(self._world.signer.address)
         while True:
-            if await self._client.sender.quiet():
-                channel = await self._client.read_channel(key)
+            if await payer.sender.quiet():
+                channel = await payer.read_channel(key)
                 if channel is None or (
                     not isinstance(channel, Unknown)
                     and (channel.unlocked_at_s or channel.life != rental.life)
                 ):
                     break  # gone, or running by a transaction whose receipt was lost
-                outcome = await self._client.sender.execute(
+                outcome = await payer.sender.execute(
                     Unlock(rental.provider, rental.pod_id), pod=rental.namespace, cause=rental.cause
                 )
                 if isinstance(outcome, TxConfirmed):
@@ -293,24 +285,17 @@ class Guard:
         rental.cause = self._world.trace.emit(
             Event(Happened.UNLOCK_STARTED, rental.namespace, rental.provider.hex()), rental.cause
         )
-        await self._client.reclaim(key, rental.life, rental.namespace)
+        await payer.reclaim(key, rental.life, rental.namespace)
 
     async def _delete(self, rental: Rental) -> None:
         """Leave by asking: the provider claims what is due, removes the pod and releases the rest."""
         client, world = self._client, self._world
-        assert rental.peer is not None and rental.provider is not None
+        assert rental.provider is not None
         rental.seq += 1
         await client.keep(rental)
         try:
-            answer = await client.caller.call(
-                rental.peer,
-                wire.DELETE_POD,
-                wire.pb.DeletePodRequest(),
-                wire.pb.DeletePodResponse,
-                provider=rental.provider,
-                pod_id=rental.pod_id,
-                life=rental.life,
-                seq=rental.seq,
+            answer = await client.caller.ask(
+                rental, wire.DELETE_POD, wire.pb.DeletePodRequest(), wire.pb.DeletePodResponse
             )
             if not isinstance(answer, NoAnswer):
                 rental.cause = world.trace.emit(
@@ -324,11 +309,11 @@ class Guard:
         until_ns = world.clock.now_ns() + client.settings.confirm_timeout_ns
         key = rental.key(world.signer.address)
         while world.clock.now_ns() < until_ns:
-            channel = await client.read_channel(key)
+            channel = await client.payer.read_channel(key)
             if channel is None or (not isinstance(channel, Unknown) and channel.available == 0):
                 return
             await pause(world, client.settings.poll_ns)
-        await client.reclaim(key, rental.life, rental.namespace)
+        await client.payer.reclaim(key, rental.life, rental.namespace)
 
     async def _lost(self, rental: Rental, reason: str) -> str:
         """The pod is gone: take back what is left, in the background."""
@@ -338,7 +323,7 @@ class Guard:
             ),
             rental.cause,
         )
-        await self._client.take_back(rental)
+        await self._client.payer.take_back(rental)
         return reason
 
 

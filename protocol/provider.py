@@ -1,15 +1,14 @@
-"""The Provider Client: its side of step 3, and steps 5 to 7.
+"""The Provider Client: its side of step 3, and step 5 as it arrives.
 
 A call is authenticated, bound to its pod and channel, and looked up among those that were answered;
-what it changes is journalled together with its answer before anything is done. From then on the pod is
-an actor (`hosting.HostedPod`) with a mailbox: it is configured, lives, and is removed by its own task,
-so it needs no lock. How the provider is found is `storefront`'s, how it answers is `desk`'s, and steps 12
-to 14 are `billing`'s.
+what it changes is journalled together with its answer before anything is done. From then on the pod has
+a task of its own, which is `caretaker`'s: steps 6, 7 and 14. How the provider is found is `storefront`'s,
+how it answers is `desk`'s; step 12 is `billing`'s and step 13 `claiming`'s.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
@@ -17,16 +16,15 @@ from protocol import agreement, manifest, wire
 from protocol.attestation import report_data
 from protocol.auth import Offer
 from protocol.billing import Biller
+from protocol.caretaker import Caretaker
+from protocol.claiming import Claimer
 from protocol.desk import Desk
 from protocol.eip712 import Domain
 from protocol.errors import BadInput, Refusal
 from protocol.events import Event, Happened
 from protocol.hosting import (
     PODS,
-    Ask,
-    Asking,
     HostedPod,
-    Phase,
     ProviderPolicies,
     ProviderSettings,
 )
@@ -34,24 +32,24 @@ from protocol.identity import cid_text, namespace
 from protocol.metering import Meter
 from protocol.payment import ChannelKey
 from protocol.policies.admission import Asked
-from protocol.ports import ClusterRefused, NoAnswer, PublishedImage, Unknown, Workload
+from protocol.ports import PublishedImage, Unknown
 from protocol.requests import (
     bind,
     bind_payment,
-    payment_channel,
 )
 from protocol.sealing import bundle_info
-from protocol.sender import pause
+from protocol.sender import Sender
 from protocol.storefront import Storefront
 from protocol.units import NS_PER_S, Address, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from protocol.auth import Request, Scheme
+    from protocol.auth import Request
     from protocol.manifest import Pod
     from protocol.ports import Attestor, Cluster, World
     from protocol.sealing import Sealer
+    from protocol.signing import Scheme
 
 
 class ProviderClient:
@@ -89,9 +87,14 @@ class ProviderClient:
         terms = world.chain.terms
         self._payment_domain = Domain(terms.chain_id, terms.payment)
         self.pods: dict[str, HostedPod] = {}
-        self.biller = Biller(world, cluster, settings, policies, self.pods, self._payment_domain)
+        self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
+        self.claimer = Claimer(world, settings, policies, self.sender, self.pods, self._payment_domain)
+        self.biller = Biller(world, cluster, settings, self.pods, self.claimer)
+        self.caretaker = Caretaker(
+            world, cluster, settings, self.pods, self.biller, self.claimer, self._payment_domain
+        )
         self.front = Storefront(
-            world, settings, policies, self.biller.sender, self.pods, sealer=sealer, sealing_key=sealing_key
+            world, settings, policies, self.sender, self.pods, sealer=sealer, sealing_key=sealing_key
         )
         self.desk = Desk(self, self._payment_domain, scheme)
 
@@ -121,9 +124,9 @@ class ProviderClient:
             pod.seen_ns = self.world.clock.now_ns()  # nobody could look while we were away
             if not (pod.phase.ended and pod.settled):
                 self.pods[name] = pod
-        await self.biller.sender.resume()
+        await self.sender.resume()
         for pod in self.pods.values():
-            self._animate(pod)
+            self.caretaker.take(pod)
         if found:
             self.world.trace.emit(Event(Happened.RECOVERED, amount=len(self.pods)))
 
@@ -303,7 +306,7 @@ class ProviderClient:
         )
         self.pods[name] = hosted
         await self.desk.keep(request, answer, hosted)
-        self._animate(hosted)
+        self.caretaker.take(hosted)
         return answer
 
     def _our_offer(self, request: Request, message: wire.pb.Offer, signature: bytes) -> Offer:
@@ -345,146 +348,6 @@ class ProviderClient:
                 )
             )
         return pod, tuple(images)
-
-    # ------------------------------------------------------------ steps 6 and 7, and the life after
-
-    def _animate(self, pod: HostedPod) -> None:
-        """Give a pod its mailbox, with what was asked before a crash and not done, and its task."""
-        pod.mailbox = self.world.tasks.mailbox()
-        for ask in pod.todo:
-            pod.mailbox.put(ask)
-        self.world.tasks.start(f"pod {pod.namespace}", self._live(pod))
-
-    async def _live(self, pod: HostedPod) -> None:
-        """The pod's task: configure it, then do what the mailbox says until it has ended and is settled."""
-        if pod.phase in (Phase.ACCEPTED, Phase.CONFIGURED):
-            await self._configure(pod)
-        else:
-            await self.biller.align(pod)
-        while not pod.phase.ended:
-            assert pod.mailbox is not None
-            ask: Ask | None = await pod.mailbox.get(pod.wake_ns)
-            if ask is None:
-                await self.biller.wake(pod)
-                continue
-            match ask.what:
-                case Asking.UPDATE:
-                    await self._apply_update(pod, ask)
-                    pod.todo = tuple(a for a in pod.todo if a is not ask)
-                    pod.changed()
-                    await self.biller.keep(pod)
-                case Asking.SUSPEND:
-                    await self.biller.suspend(pod, ask.reason)
-                case Asking.RESUME:
-                    await self.biller.resume(pod)
-                case Asking.REMOVE:
-                    await self.biller.remove(pod, ask.reason)
-                case Asking.LOOK:
-                    pass  # the wake has changed: wait again
-                case _:
-                    assert_never(ask.what)
-        if not pod.settled:
-            await self.biller.settle(pod)
-        del self.pods[pod.namespace]
-
-    async def _configure(self, pod: HostedPod) -> None:
-        """Step 6: once the deposit counts, fetch the images and configure the cluster; step 7 is the status."""
-        refused = await self.biller.await_deposit(pod)
-        references: list[str] = []
-        if refused is None:
-            for image in pod.images:
-                reference = await self.world.images.fetch(
-                    image, deadline_ns=self.world.clock.now_ns() + self.settings.fetch_timeout_ns
-                )
-                if isinstance(reference, NoAnswer):
-                    refused = Refusal("ImageUnavailable", reference.reason)
-                    break
-                references.append(reference)
-        if refused is None:
-            refused = await self._apply_workload(pod, references)
-        if refused is not None:
-            self.world.trace.emit(
-                Event(
-                    Happened.POD_FAILED,
-                    pod.namespace,
-                    pod.key.publisher.hex(),
-                    refused.rule,
-                    detail=refused.detail,
-                ),
-                pod.cause,
-            )
-            await self.biller.move(pod, Phase.FAILED, refused.rule)
-            return
-        if pod.phase is Phase.ACCEPTED:
-            await self.biller.move(pod, Phase.CONFIGURED, "")
-        pod.cause = self.world.trace.emit(
-            Event(Happened.POD_CONFIGURED, pod.namespace, pod.key.publisher.hex(), amount=pod.version),
-            pod.cause,
-        )
-        await self.biller.move(pod, Phase.RUNNING, "")
-
-    async def _apply_workload(self, pod: HostedPod, references: list[str]) -> Refusal | None:
-        workload = Workload(
-            namespace=pod.namespace,
-            version=pod.version,
-            pod=pod.pod,
-            images=tuple(references),
-            annotation=wire.dump(
-                payment_channel(self._payment_domain, pod.key.publisher, pod.key.provider, pod.key.pod_id)
-            ).hex(),
-        )
-        pod.meter.configure(
-            pod.version, replica=manifest.pod_resources(pod.pod), volumes=manifest.volume_resources(pod.pod)
-        )
-        pod.changed()
-        await self.biller.keep(pod)  # before the cluster reports a version, the meter knows it
-        while True:
-            done = await self.cluster.configure(workload, deadline_ns=self.deadline())
-            match done:
-                case Unknown():
-                    await pause(self.world, self.settings.retry_ns)
-                case ClusterRefused():
-                    return Refusal(done.rule, done.detail)
-                case _:
-                    pod.endpoints = done
-                    pod.changed()
-                    return None
-
-    async def _apply_update(self, pod: HostedPod, ask: Ask) -> None:
-        """Bring an accepted update to the cluster: it changes what changed, and keeps data and service."""
-        assert ask.pod is not None
-        references = []
-        for image in ask.images:
-            reference = await self.world.images.fetch(
-                image, deadline_ns=self.world.clock.now_ns() + self.settings.fetch_timeout_ns
-            )
-            if isinstance(reference, NoAnswer):
-                self._update_refused(pod, Refusal("ImageUnavailable", reference.reason))
-                return
-            references.append(reference)
-        before = pod.pod, pod.images, pod.version
-        pod.pod, pod.images, pod.version = ask.pod, ask.images, ask.version
-        refused = await self._apply_workload(pod, references)
-        if refused is not None:
-            pod.pod, pod.images, pod.version = before
-            pod.meter.withdraw(ask.version)
-            self._update_refused(pod, refused)
-            return
-        pod.cause = self.world.trace.emit(
-            Event(Happened.POD_UPDATED, pod.namespace, pod.key.publisher.hex(), amount=pod.version), pod.cause
-        )
-
-    def _update_refused(self, pod: HostedPod, refusal: Refusal) -> None:
-        self.world.trace.emit(
-            Event(
-                Happened.REQUEST_REFUSED,
-                pod.namespace,
-                pod.key.publisher.hex(),
-                refusal.rule,
-                detail=refusal.detail,
-            ),
-            pod.cause,
-        )
 
     # ------------------------------------------------------------ small things
 

@@ -3,7 +3,8 @@
 A pod is rented by `rent`: the manifest is collected, providers are listed, one is selected and its keys
 attested, the channel is created, the bundle is sealed and sent, and the provider's confirmation awaited.
 Each stage is stored before what it announces is done; `resume` goes on from there after a crash, with
-the same pod id and without a second deposit. What comes after step 7 is in `guard`.
+the same pod id and without a second deposit. How a provider is called is in `calls`, what is sent to it
+in `bundling`, how it is paid in `paying`; what comes after step 7 is in `guard`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ from protocol.calls import LIFETIME_S, Caller
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.events import Event, Happened
-from protocol.payment import ChannelKey, CloseChannel, CreateChannel, Deposit, Unlock
-from protocol.policies.funding import Purse
+from protocol.paying import Payer, purse_of
+from protocol.payment import CreateChannel
+from protocol.policies.funding import HOUR_NS
 from protocol.policies.selection import Candidate
-from protocol.ports import Approve, NoAnswer, Put, TxConfirmed, TxReverted, Unknown
+from protocol.ports import NoAnswer, Put, Unknown
 from protocol.record import read_record
 from protocol.renting import (
-    ERRANDS,
     TABLE,
-    Errand,
     Failed,
     PublisherPolicies,
     PublisherSettings,
@@ -33,25 +33,20 @@ from protocol.renting import (
     Stage,
 )
 from protocol.requests import CLOCK_SKEW_S, payment_channel
-from protocol.sender import Sender, pause
-from protocol.turns import Turns
+from protocol.sender import pause
 from protocol.units import NS_PER_S, Address, PodId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.auth import Scheme
     from protocol.manifest import Pod
-    from protocol.payment import Channel
     from protocol.policies import Chance
-    from protocol.ports import Market, Verifier, World
+    from protocol.ports import Listing, Market, Verifier, World
     from protocol.sealing import Sealer
+    from protocol.signing import Scheme
 
-HOUR_NS: Final = 3600 * NS_PER_S
 MAX_RECORD_BYTES: Final = 64 * 1024
 TRIES_OF_A_READ: Final = 60
-NO_POD: Final = frozenset({"NoSuchPod", "RequestWrongLife"})
-"""Refusals by which a provider says that it has no pod of ours in this life of its channel."""
 
 
 class PublisherClient:
@@ -85,10 +80,8 @@ class PublisherClient:
         terms = world.chain.terms
         self._payment_domain = Domain(terms.chain_id, terms.payment)
         self._registry_domain = Domain(terms.chain_id, terms.registry)
+        self.payer = Payer(world, settings)
         self.bundler = Bundler(world, settings, sealer, self._payment_domain)
-        self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
-        self._errands: set[str] = set()
-        self._paying = Turns(world.tasks)
         self.caller = Caller(
             world, self._payment_domain, timeout_ns=settings.call_timeout_ns, tries=settings.call_tries
         )
@@ -103,10 +96,8 @@ class PublisherClient:
 
     async def resume(self) -> list[Rental]:
         """After a crash: journalled transactions are sent again, and all rentals are taken up as they were."""
-        await self.sender.resume()
+        await self.payer.resume()
         rentals = [Rental.from_record(r) for r in (await self.world.store.scan(TABLE)).values()]
-        for record in (await self.world.store.scan(ERRANDS)).values():
-            self._run_errand(Errand.from_record(record))
         self.world.trace.emit(Event(Happened.RECOVERED, amount=len(rentals)))
         return rentals
 
@@ -169,7 +160,8 @@ class PublisherClient:
         """Step 2: the registry's listings, at one block; silence is waited out, up to a limit."""
         market: Market | Unknown = Unknown("not asked")
         for _ in range(TRIES_OF_A_READ):
-            market = await self.world.chain.market(deadline_ns=self.chain_deadline())
+            deadline_ns = self.world.clock.now_ns() + self.settings.chain_timeout_ns
+            market = await self.world.chain.market(deadline_ns=deadline_ns)
             if not isinstance(market, Unknown) and market.listings:
                 rental.cause = self.world.trace.emit(
                     Event(Happened.PROVIDERS_LISTED, amount=len(market.listings)), rental.cause
@@ -182,50 +174,50 @@ class PublisherClient:
 
     async def _candidates(self, rental: Rental, market: Market) -> Sequence[Candidate]:
         """Step 3, the choice: who is listed, prices what the pod needs, and in which order they are asked."""
-        found: list[Candidate] = []
-        replica, volumes = manifest.pod_resources(rental.pod), manifest.volume_resources(rental.pod)
-        needed = {*replica, *volumes}
-        for listing in market.listings:
-            content = await self.world.content.get(
-                listing.record,
-                max_bytes=MAX_RECORD_BYTES,
-                deadline_ns=self.world.clock.now_ns() + self.settings.call_timeout_ns,
-            )
-            if isinstance(content, NoAnswer):
-                continue
-            try:
-                record = read_record(content, listing.provider, self._registry_domain, self._scheme)
-            except PeerFault as fault:
-                self._passed_over(rental, listing.provider, Failed(fault.rule, fault.detail))
-                continue
-            priced: list[tuple[int, int]] = []
-            tables = {
-                i: market.tables[i].with_extras(record.extra_prices)
-                for i in listing.tables
-                if i in market.tables
-            }
-            for table_id, prices in tables.items():
-                if prices.token == self.world.chain.terms.token and prices.covers(needed):
-                    cost = agreement.running_cost(replica, volumes, prices, replicas=1, for_ns=HOUR_NS)
-                    priced.append((cost, table_id))
-            if priced:
-                cost, table_id = min(priced)
-                found.append(
-                    Candidate(
-                        provider=listing.provider,
-                        name=record.name,
-                        peer=record.peer,
-                        regions=record.regions,
-                        assurance=record.assurance,
-                        gpus=record.prices_gpus,
-                        table_id=table_id,
-                        prices=tables[table_id],
-                        cost_an_hour=cost,
-                        listing=listing,
-                    )
-                )
+        found = [await self._candidate(rental, market, listing) for listing in market.listings]
         return self.policies.selection.order(
-            found, turn=self.settings.turn + rental.attempt, chance=self._chance
+            [candidate for candidate in found if candidate is not None],
+            turn=self.settings.turn + rental.attempt,
+            chance=self._chance,
+        )
+
+    async def _candidate(self, rental: Rental, market: Market, listing: Listing) -> Candidate | None:
+        """A listed provider by its signed record and the table that is cheapest for this pod; None without one."""
+        content = await self.world.content.get(
+            listing.record,
+            max_bytes=MAX_RECORD_BYTES,
+            deadline_ns=self.world.clock.now_ns() + self.settings.call_timeout_ns,
+        )
+        if isinstance(content, NoAnswer):
+            return None
+        try:
+            record = read_record(content, listing.provider, self._registry_domain, self._scheme)
+        except PeerFault as fault:
+            self._passed_over(rental, listing.provider, Failed(fault.rule, fault.detail))
+            return None
+        replica, volumes = manifest.pod_resources(rental.pod), manifest.volume_resources(rental.pod)
+        tables = {
+            i: market.tables[i].with_extras(record.extra_prices) for i in listing.tables if i in market.tables
+        }
+        priced = [
+            (agreement.running_cost(replica, volumes, prices, replicas=1, for_ns=HOUR_NS), table_id)
+            for table_id, prices in tables.items()
+            if prices.token == self.world.chain.terms.token and prices.covers({*replica, *volumes})
+        ]
+        if not priced:
+            return None
+        cost, table_id = min(priced)
+        return Candidate(
+            provider=listing.provider,
+            name=record.name,
+            peer=record.peer,
+            regions=record.regions,
+            assurance=record.assurance,
+            gpus=record.prices_gpus,
+            table_id=table_id,
+            prices=tables[table_id],
+            cost_an_hour=cost,
+            listing=listing,
         )
 
     async def _agree(self, rental: Rental, candidate: Candidate) -> Rental | Failed:
@@ -340,9 +332,7 @@ class PublisherClient:
         tries = 0
         while True:
             # What an earlier incarnation sent has to be known first, or the deposit would be made twice.
-            channel: Channel | Unknown | None = Unknown("an earlier transaction is not known")
-            if await self.sender.quiet():
-                channel = await self.read_channel(key)
+            channel = await self.payer.read_when_quiet(key)
             if isinstance(channel, Unknown):
                 tries += 1
                 if not rental.deposit and tries >= TRIES_OF_A_READ:
@@ -370,56 +360,26 @@ class PublisherClient:
 
     async def _open_channel(self, rental: Rental) -> Failed | None:
         """Decide on the first deposit, once, and send it; whether it came to be is read from the chain."""
-        world = self.world
         assert rental.provider is not None
         if not rental.deposit:
-            funds = await world.chain.funds(world.signer.address, deadline_ns=self.chain_deadline())
+            funds = await self.payer.read_funds()
             if isinstance(funds, Unknown):
                 return None
-            deposit = self.policies.funding.deposit(self.purse(rental, funds.token, left=None))
+            deposit = self.policies.funding.deposit(purse_of(rental, funds.token, left=None))
             if deposit > funds.token:
                 return Failed("WalletTooSmall", f"{funds.token} base units; {deposit} are needed")
             rental.deposit = deposit
             await self.keep(rental)
         command = CreateChannel(rental.provider, rental.pod_id, self.settings.unlock_time_s, rental.deposit)
-        paid = await self.pay(rental, command, rental.deposit)
+        paid = await self.payer.pay(rental, command, rental.deposit)
         return paid if isinstance(paid, Failed) and paid.rule != "AlreadyExists" else None
-
-    async def pay(
-        self, rental: Rental, command: CreateChannel | Deposit, amount: int
-    ) -> Failed | Unknown | None:
-        """Approve exactly `amount` and carry out `command`.
-
-        Returns:
-            None when it counts; `Unknown` when nobody knows: read the channel before trying again.
-        """
-        await self._paying.take()  # an approval replaces the one before it
-        try:
-            return await self._pay(rental, command, amount)
-        finally:
-            self._paying.give()
-
-    async def _pay(
-        self, rental: Rental, command: CreateChannel | Deposit, amount: int
-    ) -> Failed | Unknown | None:
-        payment = self.world.chain.terms.payment
-        for step in (Approve(payment, amount), command):
-            outcome = await self.sender.execute(step, pod=rental.namespace, cause=rental.cause)
-            match outcome:
-                case TxReverted():
-                    return Failed(outcome.error, f"{type(step).__name__} was refused")
-                case TxConfirmed():
-                    pass
-                case _:
-                    return Unknown(outcome.reason)
-        return None
 
     # ------------------------------------------------------------ step 5
 
     async def _send(self, rental: Rental) -> Rental | Failed:
         """Step 5: images and secrets are uploaded encrypted, the bundle is sealed and sent."""
         world, offer = self.world, rental.offer
-        assert offer is not None and rental.peer is not None and rental.provider is not None
+        assert offer is not None and rental.provider is not None
         bundle = await self.bundler.pack(rental)
         if isinstance(bundle, Failed):
             return bundle
@@ -434,16 +394,7 @@ class PublisherClient:
         rental.seq += 1
         await self.keep(rental)
         try:
-            answer = await self.caller.call(
-                rental.peer,
-                wire.PROVISION_POD,
-                body,
-                wire.pb.ProvisionPodResponse,
-                provider=rental.provider,
-                pod_id=rental.pod_id,
-                life=rental.life,
-                seq=rental.seq,
-            )
+            answer = await self.caller.ask(rental, wire.PROVISION_POD, body, wire.pb.ProvisionPodResponse)
         except Refusal as refusal:
             if refusal.rule != "PodExists":  # it was accepted before, and we were killed before we knew
                 return Failed(refusal.rule, refusal.detail)
@@ -473,7 +424,7 @@ class PublisherClient:
         # A request that is still on its way can be accepted until then: before, "no such pod" proves nothing.
         late_ns = begin_ns + (LIFETIME_S + 2 * CLOCK_SKEW_S) * NS_PER_S
         while self.world.clock.now_ns() < until_ns:
-            status = await self.ask_status(rental)
+            status = await self.caller.ask_status(rental)
             if isinstance(status, Failed):
                 if self.world.clock.now_ns() > late_ns:
                     return status
@@ -492,123 +443,21 @@ class PublisherClient:
             await pause(self.world, self.settings.poll_ns)
         return Failed("NotConfirmed", f"not running after {self.settings.confirm_timeout_ns // NS_PER_S} s")
 
-    async def ask_status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | Failed:
-        """The status; `Failed` only when the provider says that there is no such pod.
-
-        Any other refusal (of our clock, say) and an answer that is none say nothing about the pod.
-        """
-        try:
-            return await self.status(rental)
-        except Refusal as refusal:
-            if refusal.rule in NO_POD:
-                return Failed(refusal.rule, refusal.detail)
-            return NoAnswer(sent=True, reason=str(refusal))
-        except PeerFault as fault:
-            return NoAnswer(sent=True, reason=str(fault))
-
-    async def status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer:
-        """Ask the provider how the pod is.
-
-        Raises:
-            Refusal: the provider knows no such pod.
-            PeerFault: the answer is none.
-        """
-        assert rental.peer is not None and rental.provider is not None
-        return await self.caller.call(
-            rental.peer,
-            wire.POD_STATUS,
-            wire.pb.PodStatusRequest(),
-            wire.pb.PodStatusResponse,
-            provider=rental.provider,
-            pod_id=rental.pod_id,
-            life=rental.life,
-            seq=rental.seq,
-        )
-
-    # ------------------------------------------------------------ taking money back
+    # ------------------------------------------------------------ another provider
 
     async def _leave(self, rental: Rental) -> None:
         """Turn away from a provider: what was paid in comes back in the background, and another is chosen."""
-        await self.take_back(rental)
+        await self.payer.take_back(rental)
         rental.stage = Stage.CHOOSING
         rental.provider = rental.peer = rental.offer = rental.prices = None
         rental.life = rental.put_in = rental.deposit = 0
         await self.keep(rental)
 
-    async def take_back(self, rental: Rental) -> None:
-        """Get what is left of a rental's channel back, in the background and whatever crashes come."""
-        if rental.provider is None or not rental.life:
-            return
-        errand = Errand(rental.key(self.world.signer.address), rental.life, rental.namespace)
-        await self.world.store.commit([Put(ERRANDS, errand.name, errand.to_record())])
-        self._run_errand(errand)
-
-    def _run_errand(self, errand: Errand) -> None:
-        if errand.name not in self._errands:
-            self._errands.add(errand.name)
-            self.world.tasks.start("reclaim", self._reclaim(errand))
-
-    async def _reclaim(self, errand: Errand) -> None:
-        await self.reclaim(errand.key, errand.life, errand.namespace)
-        await self.world.store.commit([Put(ERRANDS, errand.name, None)])
-        self._errands.discard(errand.name)
-
-    async def reclaim(self, key: ChannelKey, life: int, namespace: str) -> None:
-        """Get the rest of a channel back: unlock, wait, close; done when this life of the channel is over."""
-        while True:
-            channel: Channel | Unknown | None = Unknown("an earlier transaction is not known")
-            if await self.sender.quiet():
-                channel = await self.read_channel(key)
-            if channel is None or (not isinstance(channel, Unknown) and channel.life != life):
-                return
-            if isinstance(channel, Unknown):
-                await pause(self.world, self.settings.poll_ns)
-                continue
-            now_s = self.world.clock.now_ns() // NS_PER_S
-            if channel.exists and channel.unlocked_at_s == 0:
-                await self.sender.execute(Unlock(key.provider, key.pod_id), pod=namespace)
-            elif channel.unlocked_at_s <= now_s:
-                left = channel.available
-                outcome = await self.sender.execute(CloseChannel(key.provider, key.pod_id), pod=namespace)
-                if isinstance(outcome, TxConfirmed):
-                    self.world.trace.emit(
-                        Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=left)
-                    )
-                    return
-            else:
-                # The provider's final claim ends the timer early: look now and then.
-                wait_ns = min(channel.unlocked_at_s * NS_PER_S - self.world.clock.now_ns(), 60 * NS_PER_S)
-                await pause(self.world, max(NS_PER_S, wait_ns))
-                continue
-            await pause(self.world, self.settings.poll_ns)
-
     # ------------------------------------------------------------ small things
-
-    def purse(self, rental: Rental, wallet: int, *, left: int | None) -> Purse:
-        """What the funding policy sees."""
-        offer, prices = rental.offer, rental.prices
-        assert offer is not None and prices is not None
-        replica, volumes = manifest.pod_resources(rental.pod), manifest.volume_resources(rental.pod)
-        return Purse(
-            cost_of=lambda ns: agreement.running_cost(replica, volumes, prices, replicas=1, for_ns=ns),
-            min_deposit=offer.min_deposit,
-            wallet=wallet,
-            left=left,
-            put_in=rental.put_in,
-        )
-
-    async def read_channel(self, key: ChannelKey) -> Channel | Unknown | None:
-        """The channel at a block that counts; a silent chain is asked a few times."""
-        seen = await self.world.chain.channels([key], deadline_ns=self.chain_deadline())
-        return seen if isinstance(seen, Unknown) else seen.channels[key]
 
     async def keep(self, rental: Rental) -> None:
         """Write the rental down."""
         await self.world.store.commit([Put(TABLE, rental.pod_id.hex(), rental.to_record())])
-
-    def chain_deadline(self) -> int:
-        """When a read of the chain that begins now is given up."""
-        return self.world.clock.now_ns() + self.settings.chain_timeout_ns
 
     def _passed_over(self, rental: Rental, provider: Address, failed: Failed) -> None:
         self.world.trace.emit(

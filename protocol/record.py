@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 from protocol import wire
 from protocol.attestation import Assurance
-from protocol.auth import ProviderKeys, Scheme, read_uint256
+from protocol.auth import ProviderKeys, read_uint256
 from protocol.errors import PeerFault
 from protocol.keccak import keccak256
 from protocol.ports import Peer
+from protocol.signing import Scheme
 from protocol.units import Address, PeerId, Resource
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, assert_never
 
+from protocol.abi import Function
 from protocol.errors import (
     AlreadySubscribed,
     BadInput,
@@ -19,7 +20,6 @@ from protocol.errors import (
     NotSubscribed,
     UnknownTable,
 )
-from protocol.payment import Function
 from protocol.pricing import MAX_PRICE, PriceTable
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from protocol.auth import Request, Scheme
+from protocol.auth import Request
 from protocol.errors import PeerFault, Refusal
 from protocol.keccak import keccak256
+from protocol.signing import Scheme
 from protocol.units import NS_PER_MS, NS_PER_S, Address, PodId
 from protocol.wire import trusted_pods_pb2 as pb
 

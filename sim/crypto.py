@@ -6,7 +6,7 @@ real cryptography, every signature and seal is made and checked at the same plac
 tampered with, or is of another key or another context, is refused under the same rule. So the ledger and
 the bytes on the network are the same, and only the time it takes is not.
 
-The seams are `protocol.auth.Scheme` and `protocol.sealing.Sealer`; nothing in `protocol` knows of this.
+The seams are `protocol.signing.Scheme` and `protocol.sealing.Sealer`; nothing in `protocol` knows of this.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from protocol.auth import SIGNATURE_BYTES, Scheme, address_of
 from protocol.eip712 import check_bytes
 from protocol.errors import PeerFault
 from protocol.sealing import ENC_BYTES, HPKE, OVERHEAD_BYTES, TAG_BYTES, Sealer
+from protocol.signing import SIGNATURE_BYTES, Scheme, address_of
 from protocol.units import Address
 
 _FILLER: Final = b"\xc0" * (SIGNATURE_BYTES - 20 - 32)

@@ -16,7 +16,7 @@ from protocol.attestation import Assurance, Evidence, Verdict
 from protocol.units import NEVER_NS, Address
 
 if TYPE_CHECKING:
-    from protocol.auth import Scheme
+    from protocol.signing import Scheme
     from sim.tasks import Process
 
 EVIDENCE_KIND: Final = "sim"

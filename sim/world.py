@@ -14,13 +14,13 @@ import simpy
 
 from protocol import manifest, ports, wire
 from protocol.attestation import Assurance, AttestationPolicy
-from protocol.auth import SECP256K1, address_of
 from protocol.hosting import ProviderPolicies, ProviderSettings
 from protocol.keccak import keccak256
 from protocol.payment import Book
 from protocol.pricing import PriceTable
 from protocol.renting import PublisherPolicies, PublisherSettings
 from protocol.sealing import HPKE
+from protocol.signing import SECP256K1, address_of
 from protocol.token import Token
 from protocol.units import NS_PER_S, Address, PeerId, Resource
 from sim.chain.model import ModelLedger
@@ -40,8 +40,8 @@ from sim.traffic import Poisson
 from sim.watch import Watcher
 
 if TYPE_CHECKING:
-    from protocol.auth import Scheme
     from protocol.sealing import Sealer
+    from protocol.signing import Scheme
     from sim.records.writer import RunWriter
     from sim.scenario.model import ProviderMember, PublisherMember, Scenario
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol import payment, registry
+from protocol.abi import Function
 from protocol.errors import BadInput, TrustedPodsError
-from protocol.payment import Claim, Function
+from protocol.payment import Claim
 from protocol.ports import Approve
 from protocol.units import Address, PodId
 

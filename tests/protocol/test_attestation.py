@@ -18,9 +18,10 @@ from protocol.attestation import (
     check_keys,
     report_data,
 )
-from protocol.auth import SECP256K1, ProviderKeys, address_of, sign
+from protocol.auth import ProviderKeys
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault
+from protocol.signing import SECP256K1, address_of
 from protocol.units import NS_PER_S, Address
 from protocol.wire import pb
 
@@ -46,7 +47,7 @@ def answer_of(
 ) -> pb.AttestResponse:
     return pb.AttestResponse(
         keys=keys.to_wire(),
-        signature=sign(keys.digest(domain), key),
+        signature=SECP256K1.sign(keys.digest(domain), key),
         evidence=[Evidence(kind, 1, b"report").to_wire() for kind in kinds],
     )
 
@@ -108,7 +109,7 @@ def test_keys_are_taken_if_and_only_if_they_are_the_provider_s_and_good_now(
         not_after_s=now_s + after_s,
     )
     domain = REGISTRY if here else Domain(1, REGISTRY.contract)
-    signature = sign(keys.digest(domain), KEY if signer else OTHER_KEY)
+    signature = SECP256K1.sign(keys.digest(domain), KEY if signer else OTHER_KEY)
     rules = [
         (not owner, "KeysOfAnotherProvider"),
         (not (signer and here), "KeysNotSignedByProvider"),

@@ -6,24 +6,15 @@ from typing import Any, ClassVar
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import wire
-from protocol.auth import (
-    SECP256K1,
-    Amount,
-    Offer,
-    ProviderKeys,
-    Request,
-    Usage,
-    address_of,
-    recover,
-    sign,
-)
+from protocol.auth import Amount, Offer, ProviderKeys, Request, Usage
 from protocol.eip712 import NAME, VERSION, Domain
 from protocol.errors import PeerFault
 from protocol.keccak import keccak256
+from protocol.signing import SECP256K1, address_of
 from protocol.units import Address, PodId
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -126,10 +117,12 @@ def test_digest_and_signature_are_those_of_eth_account(thing: Signed, domain: Do
     digest = keccak256(b"\x19\x01" + foreign.header + foreign.body)
     assert thing.digest(domain) == digest
     theirs = Account.sign_message(foreign, key)
-    ours = sign(digest, key)
+    ours = SECP256K1.sign(digest, key)
     assert ours == bytes(theirs.signature)
     assert Account.recover_message(foreign, signature=ours) == Account.from_key(key).address
-    assert recover(digest, ours) == bytes.fromhex(Account.from_key(key).address[2:]) == address_of(key)
+    assert (
+        SECP256K1.recover(digest, ours) == bytes.fromhex(Account.from_key(key).address[2:]) == address_of(key)
+    )
 
 
 @given(thing=signed)
@@ -162,72 +155,9 @@ def test_each_member_and_the_domain_change_the_digest(
         assert thing.digest(elsewhere) != thing.digest(domain)
 
 
-def signer_or_rule(digest: bytes, signature: bytes) -> bytes | str:
-    try:
-        return recover(digest, signature)
-    except PeerFault as fault:
-        if fault.rule != "BadSignature":
-            raise
-        return fault.rule
-
-
-@given(digest=words, key=keys)
-def test_signatures_have_one_form(digest: bytes, key: bytes) -> None:
-    """Low s, v 27 or 28; its twin with a high s, which Ethereum's recovery takes, is refused."""
-    signature = SECP256K1.sign(digest, key)
-    s = int.from_bytes(signature[32:64], "big")
-    assert len(signature) == 65
-    assert signature[64] in (27, 28)
-    assert 0 < s <= ORDER // 2
-    twin = signature[:32] + (ORDER - s).to_bytes(32, "big") + bytes([55 - signature[64]])
-    with pytest.raises(PeerFault) as caught:
-        SECP256K1.recover(digest, twin)
-    assert caught.value.rule == "BadSignature"
-
-
-@given(
-    digest=words,
-    key=keys,
-    v=st.one_of(st.sampled_from([0, 1, 26, 29, 30]), st.integers(0, 255)),
-    length=st.integers(0, 70),
-)
-def test_bad_v_and_length(digest: bytes, key: bytes, v: int, length: int) -> None:
-    signature = sign(digest, key)
-    assume(v not in (27, 28) and length != 65)
-    for bad in (signature[:64] + bytes([v]), (signature + bytes(5))[:length]):
-        with pytest.raises(PeerFault) as caught:
-            recover(digest, bad)
-        assert caught.value.rule == "BadSignature"
-
-
-@given(digest=words, signature=st.binary(min_size=64, max_size=64), v=st.sampled_from([27, 28]))
-def test_any_bytes_have_a_signer_or_are_bad(digest: bytes, signature: bytes, v: int) -> None:
-    signer = signer_or_rule(digest, signature + bytes([v]))
-    assert signer == "BadSignature" or len(signer) == 20
-
-
-@pytest.mark.parametrize(("r", "s"), [(0, 1), (ORDER, 1), (2**256 - 1, 1), (1, 0), (5, 1)])
-def test_no_point_of_the_curve(r: int, s: int) -> None:
-    # 5 is no x coordinate of secp256k1: 5**3 + 7 is no square modulo its prime.
-    with pytest.raises(PeerFault, match="BadSignature"):
-        recover(bytes(32), r.to_bytes(32, "big") + s.to_bytes(32, "big") + b"\x1b")
-
-
-@given(digest=words, key=keys, other=words)
-def test_another_digest_has_another_signer(digest: bytes, key: bytes, other: bytes) -> None:
-    assume(digest != other)
-    assert signer_or_rule(other, sign(digest, key)) != address_of(key)
-
-
 def test_keccak_is_ethereum_s() -> None:
     # Ethereum's empty-code hash (yellow paper, KEC of the empty string); SHA3-256 would be a7ff…
     assert keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
-
-
-def test_the_first_account_of_the_usual_test_mnemonic() -> None:
-    # "test test … junk", account 0, as anvil and hardhat print it.
-    key = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
-    assert address_of(key).hex() == "f39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 
 
 @pytest.mark.parametrize("field", ["publisher", "provider", "podId", "requestId", "bodyHash"])
@@ -253,11 +183,3 @@ def test_a_quantity_of_33_bytes_is_malformed() -> None:
 def test_own_values_out_of_range_are_bugs(quantity: int) -> None:
     with pytest.raises(ValueError, match="quantity"):
         Amount("cpu", True, quantity)
-
-
-@pytest.mark.parametrize("key", [b"", bytes(32), ORDER.to_bytes(32, "big"), bytes(31) + b"\x01\x01"])
-def test_no_private_key(key: bytes) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        sign(bytes(32), key)
-    with pytest.raises(ValueError, match=r".+"):
-        address_of(key)

@@ -1,7 +1,8 @@
-"""The machine finds planted bugs: each is one change of text in `protocol/payment.py`, run as a module of its own."""
+"""The machine finds planted bugs: each is one change of text in `protocol/payment`, run as a package of its own."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from tests.protocol.payment_machine import machine_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOURCE = Path(payment.__file__).read_text()
+PACKAGE = "mutant_of_payment"
+SOURCES = {path.name: path.read_text() for path in Path(payment.__file__).parent.glob("*.py")}
 BOUNDED = settings(
     max_examples=400,
     stateful_step_count=40,
@@ -34,7 +36,7 @@ BOUNDED = settings(
 
 @dataclass(frozen=True)
 class Bug:
-    """A planted bug: `good` occurs once in the source and becomes `bad`."""
+    """A planted bug: `good` occurs once in the sources and becomes `bad`."""
 
     name: str
     good: str
@@ -113,16 +115,26 @@ BUGS = [
 ]
 
 
+UNCHANGED = Bug("none", "", "")
+
+
 @pytest.fixture
-def mutant(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
-    """The payment module with the bug that the test names."""
+def mutant(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ModuleType]:
+    """The payment package with the bug that the test names, imported from files of its own."""
     bug: Bug = request.param
-    assert SOURCE.count(bug.good) == 1, f"{bug.good!r} occurs {SOURCE.count(bug.good)} times in payment.py"
-    module = ModuleType("payment_mutant")
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    exec(compile(SOURCE.replace(bug.good, bug.bad), "payment_mutant.py", "exec"), module.__dict__)
-    yield module
-    del sys.modules[module.__name__]
+    if bug is not UNCHANGED:
+        found = sum(source.count(bug.good) for source in SOURCES.values())
+        assert found == 1, f"{bug.good!r} occurs {found} times in protocol/payment"
+    (tmp_path / PACKAGE).mkdir()
+    for name, source in SOURCES.items():
+        changed = source if bug is UNCHANGED else source.replace(bug.good, bug.bad)
+        (tmp_path / PACKAGE / name).write_text(changed.replace("protocol.payment", PACKAGE))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module(PACKAGE)
+    for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize(
@@ -133,12 +145,7 @@ def test_planted_bug_is_found(mutant: ModuleType, fee: int) -> None:
         run_state_machine_as_test(machine_for(mutant, fee=fee), settings=BOUNDED)
 
 
-def test_unchanged_source_is_clean() -> None:
+@pytest.mark.parametrize("mutant", [UNCHANGED], indirect=True, ids=["unchanged"])
+def test_unchanged_source_is_clean(mutant: ModuleType) -> None:
     """What the mutants are caught by is not the way they are loaded."""
-    module = ModuleType("payment_unchanged")
-    sys.modules[module.__name__] = module
-    try:
-        exec(compile(SOURCE, "payment_unchanged.py", "exec"), module.__dict__)
-        run_state_machine_as_test(machine_for(module), settings=settings(BOUNDED, max_examples=60))
-    finally:
-        del sys.modules[module.__name__]
+    run_state_machine_as_test(machine_for(mutant), settings=settings(BOUNDED, max_examples=60))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from protocol import wire
-from protocol.auth import SECP256K1, Request, address_of, sign
+from protocol.auth import Request
 from protocol.eip712 import Domain
 from protocol.errors import Refusal
 from protocol.keccak import keccak256
@@ -29,6 +29,7 @@ from protocol.requests import (
     refusal_message,
     refusal_of,
 )
+from protocol.signing import SECP256K1, address_of
 from protocol.units import NS_PER_MS, NS_PER_S, Address, PodId
 from protocol.wire import pb
 
@@ -72,7 +73,7 @@ class Flaws:
 
     def envelope(self) -> pb.Envelope:
         request = a_request(method=self.method, provider=self.provider, expires_at_s=NOW_S + self.ahead_s)
-        signature = (sign(request.digest(self.domain), self.key) + b"\0")[: self.signature_bytes]
+        signature = (SECP256K1.sign(request.digest(self.domain), self.key) + b"\0")[: self.signature_bytes]
         message = request.to_wire()
         if self.short_id:
             message.requestId = bytes(31)

@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import protocol
-from protocol.auth import SECP256K1, Scheme, address_of
 from protocol.errors import PeerFault
 from protocol.sealing import HPKE, Sealer
+from protocol.signing import SECP256K1, Scheme, address_of
 from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER
 
 words = st.binary(min_size=32, max_size=32)

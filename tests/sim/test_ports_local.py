@@ -9,8 +9,8 @@ import pytest
 import simpy
 
 from protocol.attestation import Assurance
-from protocol.auth import SECP256K1, Scheme, address_of
 from protocol.ports import Attestor, Entropy
+from protocol.signing import SECP256K1, Scheme, address_of
 from protocol.units import NS_PER_S
 from sim.crypto import COUNTED_SCHEME
 from sim.keys import EVIDENCE_KIND, Noise, SimAttestor, SimEntropy, SimSigner, SimVerifier, private_key

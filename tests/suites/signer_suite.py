@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from protocol.auth import SIGNATURE_BYTES, Scheme
 from protocol.keccak import keccak256
 from protocol.ports import Entropy, Signer
+from protocol.signing import SIGNATURE_BYTES, Scheme
 
 
 class SignerBench(Protocol):

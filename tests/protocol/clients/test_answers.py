@@ -9,7 +9,6 @@ import pytest
 
 from protocol import agreement, manifest, wire
 from protocol.auth import Offer, Usage
-from protocol.billing import Biller
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.guard import Wish
@@ -50,11 +49,6 @@ NO_HOST: Data = {"containers": [{**WEB["containers"][0], "host": None}]}
 def _client(market: Market) -> PublisherClient:
     assert market.pod.client is not None
     return market.pod.client
-
-
-def _biller(market: Market) -> Biller:
-    assert market.host.client is not None
-    return market.host.client.biller
 
 
 # ---------------------------------------------------------------- messages
@@ -127,7 +121,11 @@ def test_a_wrong_clock_is_refused_with_the_providers_time_and_loses_no_pod() -> 
     assert market.pod.process is not None
     market.pod.process._skew_ns = -45 * NS_PER_S
     with pytest.raises(Refusal, match=r"RequestExpired: .*the provider's time is \d+ ms"):
-        market.do(_client(market).status(market.rental()))
+        market.do(
+            _client(market).caller.ask(
+                market.rental(), wire.POD_STATUS, wire.pb.PodStatusRequest(), wire.pb.PodStatusResponse
+            )
+        )
     market.run(market.now_s + 600)
     assert len(market.events("RequestRefused", rule="RequestExpired")) > 5
     assert market.events("PodLost") == [] and market.state == "configured"
@@ -239,11 +237,11 @@ def test_a_closed_channel_in_a_batch_does_not_hold_up_the_others() -> None:
         publisher={"count": 2, "manifest": NO_HOST, **LONG},
     )
     market.until(lambda: len(market.events("PodConfirmed")) == 2).run(120)
-    biller = _biller(market)
-    assert market.host.client is not None
-    gone, there = market.host.client.pods.values()
-    market.do(biller.sender.execute(Release(gone.key.publisher, gone.key.pod_id)))
-    market.do(biller._settle_claims([gone, there]))
+    provider = market.host.client
+    assert provider is not None
+    gone, there = provider.pods.values()
+    market.do(provider.sender.execute(Release(gone.key.publisher, gone.key.pod_id)))
+    market.do(provider.claimer._settle_claims([gone, there]))
     (events,) = [r.events for tx, r in market.receipts if isinstance(tx.command, WithdrawMany)]
     assert ClaimSkipped(gone.key, SkipReason.DOES_NOT_EXIST) in events
     assert Withdrawn(there.key, there.withdrawn) in events and there.withdrawn > 90 * A_SECOND
@@ -266,7 +264,7 @@ def test_an_errand_for_an_old_life_leaves_the_new_one_alone() -> None:
         }
     )
     market.until(lambda: len(market.events("PodConfirmed")) == 2, limit_s=3 * 3600)
-    market.do(_client(market).reclaim(market.key(), 1, market.name))
+    market.do(_client(market).payer.reclaim(market.key(), 1, market.name))
     channel = market.channel()
     assert channel is not None and (channel.life, channel.unlocked_at_s) == (2, 0)
 

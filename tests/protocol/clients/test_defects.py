@@ -258,7 +258,7 @@ def test_defect_08_a_channel_created_again_is_not_billed_for_old_usage() -> None
     assert hosted.owed < 30 * A_SECOND
     old = Claim(market.pod.address, hosted.key.pod_id, 1, 120 * A_SECOND)
     assert market.host.client is not None
-    outcome = market.do(market.host.client.biller.sender.execute(WithdrawMany((old,))))
+    outcome = market.do(market.host.client.sender.execute(WithdrawMany((old,))))
     assert isinstance(outcome, TxConfirmed)
     assert outcome.events == (ClaimSkipped(hosted.key, SkipReason.OTHER_LIFE),)
     market.run(market.now_s + 300)

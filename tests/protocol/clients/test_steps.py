@@ -19,15 +19,17 @@ from protocol import agreement, attestation, wire
 from protocol.auth import ProviderKeys
 from protocol.billing import Biller
 from protocol.bundling import Bundler
+from protocol.caretaker import Caretaker
+from protocol.claiming import Claimer
 from protocol.desk import Desk
 from protocol.errors import BadManifest
 from protocol.guard import Guard, Wish
 from protocol.manifest import Pod
+from protocol.paying import Payer
 from protocol.payment import CreateChannel, WithdrawMany, WithdrawUpTo
 from protocol.policies.selection import Cheapest
 from protocol.ports import Market as Listed
 from protocol.ports import Workload
-from protocol.provider import ProviderClient
 from protocol.publisher import PublisherClient
 from protocol.renting import Failed, Rental, Stage
 from protocol.scaling import keda_params
@@ -176,7 +178,11 @@ def test_step_07_the_publisher_is_told_that_its_pod_runs_and_where() -> None:
     configured, confirmed = market.events("PodConfigured")[0], market.events("PodConfirmed")[0]
     assert confirmed.at_ns > configured.at_ns
     assert market.rental().stage is Stage.RUNNING
-    status = market.do(_client(market).status(market.rental()))
+    status = market.do(
+        _client(market).caller.ask(
+            market.rental(), wire.POD_STATUS, wire.pb.PodStatusRequest(), wire.pb.PodStatusResponse
+        )
+    )
     assert isinstance(status, wire.pb.PodStatusResponse)
     (address,) = status.addresses
     assert (address.containerName, address.containerPort) == ("web", 80)
@@ -278,7 +284,8 @@ async def _nothing(*_: Any, **__: Any) -> None:
 
 
 async def _no_market(self: PublisherClient, rental: Rental) -> Listed:
-    market = await self.world.chain.market(deadline_ns=self.chain_deadline())
+    deadline_ns = self.world.clock.now_ns() + self.settings.chain_timeout_ns
+    market = await self.world.chain.market(deadline_ns=deadline_ns)
     assert isinstance(market, Listed)
     return replace(market, listings=())
 
@@ -344,11 +351,11 @@ STEPS: list[tuple[Callable[..., None], Sabotage]] = [
     ),
     (
         test_step_06_the_cluster_is_configured_once_the_deposit_counts,
-        (ProviderClient, "_apply_workload", _nothing),
+        (Caretaker, "_apply_workload", _nothing),
     ),
     (
         test_step_06_the_cluster_is_configured_once_the_deposit_counts,
-        (ProviderClient, "_configure", _nothing),
+        (Caretaker, "_configure", _nothing),
     ),
     (test_step_07_the_publisher_is_told_that_its_pod_runs_and_where, (Desk, "_status", _unclear)),
     (test_step_08_requests_scale_the_pod_up, (DataPlane, "deploy", lambda self, handle, now_ns: None)),
@@ -365,15 +372,15 @@ STEPS: list[tuple[Callable[..., None], Sabotage]] = [
         test_step_12_what_ran_is_metered_at_every_tick,
         (Biller, "_meter", lambda self, pod, usage, final=False: False),
     ),
-    (test_step_13_what_is_due_is_claimed_with_a_signed_statement, (Biller, "_claim", _nothing)),
-    (test_step_13_what_is_due_is_claimed_with_a_signed_statement, (Biller, "_state", lambda self, pod: [])),
+    (test_step_13_what_is_due_is_claimed_with_a_signed_statement, (Claimer, "claim", _nothing)),
+    (test_step_13_what_is_due_is_claimed_with_a_signed_statement, (Claimer, "_state", lambda self, pod: [])),
     (
         test_step_14_the_pod_is_removed_when_its_funds_run_out,
         (Biller, "_exhausted", lambda self, pod: None),
     ),
-    (test_step_14_the_pod_is_removed_when_its_funds_run_out, (Biller, "settle", _nothing)),
+    (test_step_14_the_pod_is_removed_when_its_funds_run_out, (Claimer, "settle", _nothing)),
     (test_step_14_an_unlock_returns_what_is_left, (Guard, "_unlock", _nothing)),
-    (test_step_14_an_unlock_returns_what_is_left, (PublisherClient, "reclaim", _nothing)),
+    (test_step_14_an_unlock_returns_what_is_left, (Payer, "reclaim", _nothing)),
 ]
 
 

@@ -1,0 +1,232 @@
+"""Step 13: what is owed is stated under the provider's signature and claimed from the channel.
+
+The routine claim pays many pods in one transaction, whenever the policy finds that it pays; the final
+claim settles one pod that has ended, and lets its publisher have the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from protocol import wire
+from protocol.auth import Amount, Usage
+from protocol.events import Event, Happened
+from protocol.hosting import PODS, STATEMENTS
+from protocol.payment import Claim, ClaimSkipped, Release, WithdrawMany, Withdrawn, WithdrawUpTo
+from protocol.policies.claims import Due
+from protocol.ports import Put, TxConfirmed, TxReverted, TxUnknown, Unknown
+from protocol.sender import pause
+from protocol.units import NS_PER_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from protocol.eip712 import Domain
+    from protocol.hosting import HostedPod, ProviderPolicies, ProviderSettings
+    from protocol.ports import World
+    from protocol.sender import Sender
+
+MAX_CLAIMS_A_TRANSACTION: Final = 100
+"""At about 45,000 gas an entry this stays under a sixth of a block of 30 million."""
+FINAL_TRIES: Final = 3
+
+
+class Claimer:
+    """Claims for one provider.
+
+    Args:
+        world: its ports.
+        settings, policies: as the person chose.
+        sender: sends its transactions.
+        pods: its pods by namespace.
+        domain: the Payment contract's EIP-712 domain.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        settings: ProviderSettings,
+        policies: ProviderPolicies,
+        sender: Sender,
+        pods: Mapping[str, HostedPod],
+        domain: Domain,
+    ) -> None:
+        self._world = world
+        self._settings = settings
+        self._policies = policies
+        self._sender = sender
+        self._pods = pods
+        self._domain = domain
+        self._claiming: frozenset[str] = frozenset()  # whose routine claims are under way
+
+    # ------------------------------------------------------------ the routine claim
+
+    async def claim(self, pods: Sequence[HostedPod]) -> None:
+        """Step 13: what pays goes into one `withdrawMany`; its outcome is awaited by a task of its own."""
+        if self._claiming:
+            return
+        now_ns = self._world.clock.now_ns()
+        dues = []
+        for pod in pods:
+            claimable = min(pod.owed, pod.invested) - pod.withdrawn
+            if claimable > 0:
+                dues.append(
+                    Due(pod.namespace, claimable, pod.marks(self._settings).exposure, now_ns - pod.claimed_ns)
+                )
+        if not dues:
+            return
+        fees = []
+        for entries in (1, 2):
+            wei = await self._world.chain.claim_fee_wei(entries, deadline_ns=self._deadline())
+            if isinstance(wei, Unknown):
+                return
+            fees.append(
+                wei * self._settings.token_per_gas.numerator // self._settings.token_per_gas.denominator
+            )
+        chosen = self._policies.claims.choose(dues, fee_of=fees)[:MAX_CLAIMS_A_TRANSACTION]
+        claims = {d.namespace: self._pods[d.namespace] for d in chosen if d.namespace in self._pods}
+        if claims:
+            self._claiming = frozenset(claims)
+            self._world.tasks.start("claim", self._settle_claims(list(claims.values())))
+
+    async def _settle_claims(self, pods: Sequence[HostedPod]) -> None:
+        """Send one routine claim and write down what it paid; each claim comes with a signed statement."""
+        world = self._world
+        entries = tuple(Claim(p.key.publisher, p.key.pod_id, p.life, min(p.owed, p.invested)) for p in pods)
+        await world.store.commit([put for pod in pods for put in self._state(pod)])
+        for pod, entry in zip(pods, entries, strict=True):
+            world.trace.emit(
+                Event(
+                    Happened.CLAIM_SUBMITTED,
+                    pod.namespace,
+                    pod.key.publisher.hex(),
+                    amount=entry.total,
+                    detail=str(pod.owed),
+                ),
+                pod.cause,
+            )
+        outcome = await self._sender.execute(WithdrawMany(entries))
+        self._claiming = frozenset()
+        if not isinstance(outcome, TxConfirmed):
+            return  # a growing total: the next tick reads the channel and claims what is still due
+        by_key = {p.key: p for p in pods}
+        totals = {p.key: entry.total for p, entry in zip(pods, entries, strict=True)}
+        for event in outcome.events:
+            match event:
+                case Withdrawn(key, amount) if key in by_key:
+                    pod = by_key[key]
+                    pod.withdrawn = max(pod.withdrawn, totals[key])  # a tick may have seen it already
+                    pod.claimed_ns = world.clock.now_ns()
+                    self._settled(pod, amount, "")
+                case ClaimSkipped(key, reason) if key in by_key:
+                    self._settled(by_key[key], 0, reason.value)
+                case _:
+                    pass
+
+    def _settled(self, pod: HostedPod, paid: int, skipped: str) -> None:
+        self._world.trace.emit(
+            Event(
+                Happened.CLAIM_SETTLED, pod.namespace, pod.key.publisher.hex(), skipped, paid, str(pod.owed)
+            ),
+            pod.cause,
+        )
+
+    # ------------------------------------------------------------ the final claim
+
+    async def settle(self, pod: HostedPod) -> None:
+        """The final claim of a pod that has ended, then the rest goes back; repeats until it is known to be done."""
+        world, key = self._world, pod.key
+        refusals = 0
+        while pod.namespace in self._claiming:
+            await pause(world, self._settings.retry_ns)  # the routine claim may pay what the final one would
+        while refusals < FINAL_TRIES:
+            seen = await world.chain.channels([key], deadline_ns=self._deadline())
+            if isinstance(seen, Unknown):
+                await pause(world, self._settings.retry_ns)
+                continue
+            channel = seen.channels[key]
+            if channel is None or not channel.exists or channel.life != pod.life:
+                break
+            pod.invested, pod.withdrawn = channel.invested_by_publisher, channel.withdrawn_by_provider
+            total = min(pod.owed, pod.invested)
+            if total > pod.withdrawn:
+                await world.store.commit(self._state(pod))
+                world.trace.emit(
+                    Event(
+                        Happened.CLAIM_SUBMITTED,
+                        pod.namespace,
+                        key.publisher.hex(),
+                        "final",
+                        total,
+                        str(pod.owed),
+                    ),
+                    pod.cause,
+                )
+                outcome = await self._sender.execute(
+                    WithdrawUpTo(key.publisher, key.pod_id, total), pod=pod.namespace, cause=pod.cause
+                )
+                if isinstance(outcome, TxConfirmed):
+                    self._settled(pod, total - pod.withdrawn, "")
+                    pod.withdrawn = total
+                elif isinstance(outcome, TxReverted):
+                    refusals += 1  # a token may refuse for good: the work stays unpaid, and is recorded so
+            elif channel.available == 0 or channel.unlocked_at_s:
+                break  # nothing is left, or its publisher takes it: no gas for an empty gesture
+            else:
+                outcome = await self._sender.execute(
+                    Release(key.publisher, key.pod_id), pod=pod.namespace, cause=pod.cause
+                )
+                if isinstance(outcome, TxConfirmed):
+                    world.trace.emit(
+                        Event(
+                            Happened.CHANNEL_RELEASED,
+                            pod.namespace,
+                            key.publisher.hex(),
+                            amount=pod.invested - pod.withdrawn,
+                        ),
+                        pod.cause,
+                    )
+                    break
+                if isinstance(outcome, TxReverted):
+                    break  # the token refuses: the publisher can still unlock and take it
+            if isinstance(outcome, TxUnknown):
+                await pause(world, self._settings.retry_ns)
+
+    # ------------------------------------------------------------ statements
+
+    def _state(self, pod: HostedPod) -> list[Put]:
+        """The next signed usage statement of a pod, chained to the one before, and the pod that remembers it."""
+        usage = Usage(
+            publisher=pod.key.publisher,
+            provider=pod.key.provider,
+            pod_id=pod.key.pod_id,
+            life=pod.life,
+            seq=pod.statement_seq + 1,
+            from_ms=pod.stated_ns // NS_PER_MS,
+            to_ms=pod.meter.at_ns // NS_PER_MS,
+            cumulative=tuple(Amount(r.value, used, n) for (r, used), n in pod.meter.cumulative().items()),
+            owed=pod.owed,
+            previous=pod.statement_digest,
+        )
+        digest = usage.digest(self._domain)
+        statement = wire.pb.PodUsageResponse.Statement(
+            usage=usage.to_wire(), signature=self._world.signer.sign(digest)
+        )
+        pod.statement_seq, pod.statement_digest, pod.stated_ns = usage.seq, digest, pod.meter.at_ns
+        key = f"{pod.namespace}-{pod.life:08d}-{usage.seq:08d}"
+        return [
+            Put(STATEMENTS, key, {"statement": wire.dump(statement).hex()}),
+            Put(PODS, pod.namespace, pod.to_record()),
+        ]
+
+    async def statements(self, namespace: str, life: int) -> list[wire.pb.PodUsageResponse.Statement]:
+        """All statements of a life, in order."""
+        start = f"{namespace}-{life:08d}-"
+        rows = await self._world.store.scan(STATEMENTS)
+        kind = wire.pb.PodUsageResponse.Statement
+        return [
+            wire.parse(kind, bytes.fromhex(r["statement"])) for k, r in rows.items() if k.startswith(start)
+        ]
+
+    def _deadline(self) -> int:
+        return self._world.clock.now_ns() + self._settings.port_timeout_ns

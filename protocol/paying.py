@@ -1,0 +1,164 @@
+"""A publisher's money: deposits by exact approvals, what its channels hold, and getting back what is left.
+
+What is to be fetched back is written down as an errand first, so that no crash loses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol import agreement, manifest
+from protocol.events import Event, Happened
+from protocol.payment import CloseChannel, Unlock
+from protocol.policies.funding import Purse
+from protocol.ports import Approve, Put, TxConfirmed, TxReverted, Unknown
+from protocol.renting import ERRANDS, Errand, Failed
+from protocol.sender import Sender, pause
+from protocol.turns import Turns
+from protocol.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from protocol.payment import Channel, ChannelKey, CreateChannel, Deposit
+    from protocol.ports import Funds, World
+    from protocol.renting import PublisherSettings, Rental
+
+
+class Payer:
+    """Pays for one publisher.
+
+    Args:
+        world: its ports.
+        settings: as the person chose.
+    """
+
+    def __init__(self, world: World, settings: PublisherSettings) -> None:
+        self._world = world
+        self._settings = settings
+        self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
+        self._paying = Turns(world.tasks)
+        self._errands: set[str] = set()
+
+    async def resume(self) -> None:
+        """After a crash: journalled transactions are sent again, and errands go on."""
+        await self.sender.resume()
+        for record in (await self._world.store.scan(ERRANDS)).values():
+            self._run_errand(Errand.from_record(record))
+
+    # ------------------------------------------------------------ putting in
+
+    async def pay(
+        self, rental: Rental, command: CreateChannel | Deposit, amount: int
+    ) -> Failed | Unknown | None:
+        """Approve exactly `amount` and carry out `command`.
+
+        Returns:
+            None when it counts; `Unknown` when nobody knows: read the channel before trying again.
+        """
+        await self._paying.take()  # an approval replaces the one before it
+        try:
+            return await self._pay(rental, command, amount)
+        finally:
+            self._paying.give()
+
+    async def _pay(
+        self, rental: Rental, command: CreateChannel | Deposit, amount: int
+    ) -> Failed | Unknown | None:
+        payment = self._world.chain.terms.payment
+        for step in (Approve(payment, amount), command):
+            outcome = await self.sender.execute(step, pod=rental.namespace, cause=rental.cause)
+            match outcome:
+                case TxReverted():
+                    return Failed(outcome.error, f"{type(step).__name__} was refused")
+                case TxConfirmed():
+                    pass
+                case _:
+                    return Unknown(outcome.reason)
+        return None
+
+    # ------------------------------------------------------------ looking
+
+    async def read_channel(self, key: ChannelKey) -> Channel | Unknown | None:
+        """The channel at a block that counts; None where there is none."""
+        seen = await self._world.chain.channels([key], deadline_ns=self._deadline())
+        return seen if isinstance(seen, Unknown) else seen.channels[key]
+
+    async def read_when_quiet(self, key: ChannelKey) -> Channel | Unknown | None:
+        """As `read_channel`, but unknown while anything that was sent is: what is read then holds all of it."""
+        if await self.sender.quiet():
+            return await self.read_channel(key)
+        return Unknown("an earlier transaction is not known")
+
+    async def read_funds(self) -> Funds | Unknown:
+        """What the publisher holds outside of channels."""
+        return await self._world.chain.funds(self._world.signer.address, deadline_ns=self._deadline())
+
+    # ------------------------------------------------------------ taking back
+
+    async def take_back(self, rental: Rental) -> None:
+        """Get what is left of a rental's channel back, in the background and whatever crashes come."""
+        if rental.provider is None or not rental.life:
+            return
+        errand = Errand(rental.key(self._world.signer.address), rental.life, rental.namespace)
+        await self._world.store.commit([Put(ERRANDS, errand.name, errand.to_record())])
+        self._run_errand(errand)
+
+    def _run_errand(self, errand: Errand) -> None:
+        if errand.name not in self._errands:
+            self._errands.add(errand.name)
+            self._world.tasks.start("reclaim", self._reclaim(errand))
+
+    async def _reclaim(self, errand: Errand) -> None:
+        await self.reclaim(errand.key, errand.life, errand.namespace)
+        await self._world.store.commit([Put(ERRANDS, errand.name, None)])
+        self._errands.discard(errand.name)
+
+    async def reclaim(self, key: ChannelKey, life: int, namespace: str) -> None:
+        """Get the rest of a channel back: unlock, wait, close; done when this life of the channel is over."""
+        world, poll_ns = self._world, self._settings.poll_ns
+        while True:
+            channel = await self.read_when_quiet(key)
+            if channel is None or (not isinstance(channel, Unknown) and channel.life != life):
+                return
+            if isinstance(channel, Unknown):
+                await pause(world, poll_ns)
+                continue
+            now_s = world.clock.now_ns() // NS_PER_S
+            if channel.exists and channel.unlocked_at_s == 0:
+                await self.sender.execute(Unlock(key.provider, key.pod_id), pod=namespace)
+            elif channel.unlocked_at_s <= now_s:
+                left = channel.available
+                outcome = await self.sender.execute(CloseChannel(key.provider, key.pod_id), pod=namespace)
+                if isinstance(outcome, TxConfirmed):
+                    world.trace.emit(
+                        Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=left)
+                    )
+                    return
+            else:
+                # The provider's final claim ends the timer early: look now and then.
+                wait_ns = min(channel.unlocked_at_s * NS_PER_S - world.clock.now_ns(), 60 * NS_PER_S)
+                await pause(world, max(NS_PER_S, wait_ns))
+                continue
+            await pause(world, poll_ns)
+
+    def _deadline(self) -> int:
+        return self._world.clock.now_ns() + self._settings.chain_timeout_ns
+
+
+def purse_of(rental: Rental, wallet: int, *, left: int | None) -> Purse:
+    """What the funding policy sees of a rental.
+
+    Args:
+        rental: an agreed one.
+        wallet: what its publisher holds outside of channels [token base units].
+        left: what the channel holds beyond what is owed [token base units]; None before it is opened.
+    """
+    offer, prices = rental.offer, rental.prices
+    assert offer is not None and prices is not None
+    replica, volumes = manifest.pod_resources(rental.pod), manifest.volume_resources(rental.pod)
+    return Purse(
+        cost_of=lambda ns: agreement.running_cost(replica, volumes, prices, replicas=1, for_ns=ns),
+        min_deposit=offer.min_deposit,
+        wallet=wallet,
+        left=left,
+        put_in=rental.put_in,
+    )
