@@ -23,7 +23,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test e2e check format bench wide lock clean distclean
+.PHONY: help setup setup-dev demo test e2e check wire format bench wide lock clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ check: setup-dev  ## format, lint, types, import rules, locks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@if grep -nE '://|^ *-[-a-z]*(index|find-links|host)' requirements/*.txt; then echo "the locks name an address" >&2; exit 1; fi
+
+wire: setup-dev  ## generate the wire messages' Python from the .proto
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --mypy_out=. protocol/wire/trusted_pods.proto
 
 format: setup-dev  ## put the code in form
 	$(BIN)/ruff format .

@@ -31,11 +31,11 @@ def capacity_request(pod: Pod, table_id: int) -> wire.pb.CapacityRequest:
     """What a pod asks of a provider; its hash ties the Offer to the manifest that comes later."""
     replicas = pod.replicas
     return wire.pb.CapacityRequest(
-        resources=[_quantity(r, n) for r, n in pod_resources(pod).items()],
+        resources=quantities(pod_resources(pod)),
         replicas=wire.pb.Replicas(
             min=pod.least_replicas, max=replicas.max, targetPendingRequests=replicas.target_pending_requests
         ),
-        volumes=[_quantity(r, n) for r, n in volume_resources(pod).items()],
+        volumes=quantities(volume_resources(pod)),
         tableId=table_id,
     )
 
@@ -43,6 +43,16 @@ def capacity_request(pod: Pod, table_id: int) -> wire.pb.CapacityRequest:
 def capacity_hash(request: wire.pb.CapacityRequest) -> bytes:
     """`Offer.capacityHash`."""
     return keccak256(wire.dump(request))
+
+
+def quantities(resources: Mapping[Resource, int]) -> list[wire.pb.Resource]:
+    """Amounts in base units, as they travel; `amounts` reads them."""
+    return [
+        wire.pb.Resource(resource=r.value, amountMillis=n)
+        if r in FRACTIONAL
+        else wire.pb.Resource(resource=r.value, amount=n)
+        for r, n in resources.items()
+    ]
 
 
 def amounts(resources: Iterable[wire.pb.Resource]) -> dict[Resource, int]:
@@ -113,12 +123,6 @@ def check_offer(
             raise PeerFault("OfferDiffers", f"{name} is {_show(found)}; agreed was {_show(wanted)}")
     if offer.expires_at_s * NS_PER_S <= now_ns:
         raise PeerFault("OfferExpired", f"it held until {offer.expires_at_s}; now is {now_ns // NS_PER_S}")
-
-
-def _quantity(resource: Resource, amount: int) -> wire.pb.Resource:
-    if resource in FRACTIONAL:
-        return wire.pb.Resource(resource=resource.value, amountMillis=amount)
-    return wire.pb.Resource(resource=resource.value, amount=amount)
 
 
 def _show(value: object) -> str:

@@ -18,8 +18,9 @@ from protocol.hosting import ANSWERS, PODS, Ask, Asking, HostedPod, Phase
 from protocol.identity import namespace
 from protocol.ports import Put, Unknown
 from protocol.requests import Answered, Known, RequestLog, authenticate, bind, refusal_message
+from protocol.sender import pause
 from protocol.turns import Turns
-from protocol.units import PeerId
+from protocol.units import NS_PER_S, PeerId
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MAX_LOG_LINES: Final = 1000
 MAX_STATEMENTS: Final = 100
+TIDY_NS: Final = 3600 * NS_PER_S
+"""Between two looks for answers that nobody may ask for any more [ns]."""
 
 ANSWER_TYPES: Final[dict[str, type[Message]]] = {
     wire.ATTEST: wire.pb.AttestResponse,
@@ -161,6 +164,18 @@ class Desk:
         await self.keep(request, answer, pod)
         assert pod.mailbox is not None
         pod.mailbox.put(ask)
+
+    async def tidy(self) -> None:
+        """Once an hour, forget answers that are older than a repeated call may be."""
+        while True:
+            await pause(self.world, TIDY_NS)
+            now_ns = self.world.clock.now_ns()
+            dropped = self._log.prune(now_ns)
+            for publisher, pod_id in self._log.stale(now_ns):
+                if namespace(publisher, pod_id) not in self._provider.pods:
+                    dropped += self._log.forget(publisher, pod_id)
+            if dropped:
+                await self.world.store.commit([Put(ANSWERS, key, None) for key in dropped])
 
     # ------------------------------------------------------------ what publishers ask of a pod that is there
 

@@ -27,7 +27,10 @@ from protocol.pricing import COST_SCALE, PriceTable, burn
 from protocol.units import NEVER_NS, NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from protocol.ports import EventId
+    from protocol.units import Resource
 
 PODS: Final = "pods"
 ANSWERS: Final = "answers"
@@ -71,6 +74,7 @@ class ProviderSettings:
         regions: where it is, such as `bul-east-1`.
         multiaddrs: where it is reached.
         assurance, evidence_kinds: what is inside its boundary, and what can prove it.
+        largest: the most that one replica may reserve, by resource [base units]: what its largest node has.
         tick_ns: between two billing ticks [ns]; 100 s.
         tick_phase_ns: offset of its ticks [ns], so that providers do not all tick at once.
         wake_early: also look at a pod when its funds could be gone before the next tick.
@@ -93,6 +97,7 @@ class ProviderSettings:
     multiaddrs: tuple[str, ...] = ()
     assurance: Assurance = Assurance.NONE
     evidence_kinds: tuple[str, ...] = ()
+    largest: Mapping[Resource, int] = field(default_factory=dict)
     tick_ns: int = 100 * NS_PER_S
     tick_phase_ns: int = 0
     wake_early: bool = False

@@ -111,6 +111,7 @@ class ProviderClient:
             }
         )
         self.world.tasks.start("billing", self.biller.run())
+        self.world.tasks.start("tidy", self.desk.tidy())
         await self.front.open()
         await self.front.keep_prices()
 

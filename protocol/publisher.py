@@ -214,6 +214,7 @@ class PublisherClient:
             regions=record.regions,
             assurance=record.assurance,
             gpus=record.prices_gpus,
+            has_room=record.has_room_for(replica),
             table_id=table_id,
             prices=tables[table_id],
             cost_an_hour=cost,

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 from protocol import wire
+from protocol.agreement import amounts, quantities
 from protocol.attestation import Assurance
 from protocol.auth import ProviderKeys, read_uint256
 from protocol.errors import PeerFault
@@ -35,6 +36,8 @@ class ProviderRecord:
         assurance: what it says is inside its boundary.
         evidence_kinds: what it can prove it with.
         extra_prices: reservation prices that the registry's five cannot hold [token base units a unit-second].
+        largest: the most that one replica may reserve, by resource [base units]; a resource that is missing is
+            not spoken of.
     """
 
     keys: ProviderKeys
@@ -43,6 +46,11 @@ class ProviderRecord:
     assurance: Assurance
     evidence_kinds: tuple[str, ...]
     extra_prices: Mapping[Resource, int]
+    largest: Mapping[Resource, int]
+
+    def has_room_for(self, replica: Mapping[Resource, int]) -> bool:
+        """Whether one replica could ever be placed, going by what the provider says of itself."""
+        return all(amount <= self.largest.get(resource, amount) for resource, amount in replica.items())
 
     @property
     def prices_gpus(self) -> bool:
@@ -68,6 +76,7 @@ def write_record(record: ProviderRecord, signature: bytes) -> bytes:
         peerId=record.peer.peer_id,
         assurance=record.assurance.name.lower(),
         evidenceKinds=record.evidence_kinds,
+        largestReplica=quantities(record.largest),
     )
     for resource, price in sorted(record.extra_prices.items()):
         message.extraPrices.add(resource=resource.value, usage=False, price=price.to_bytes(32, "big"))
@@ -114,4 +123,5 @@ def _read(content: bytes, provider: Address, domain: Domain, scheme: Hashable) -
         assurance=assurance,
         evidence_kinds=tuple(message.evidenceKinds),
         extra_prices=extras,
+        largest=amounts(message.largestReplica),
     )

@@ -314,7 +314,7 @@ class RequestLog:
     def prune(self, now_ns: int) -> list[str]:
         """Drop what is older than `KEPT_S`, save each pod's newest; returns the dropped entries' keys for the store.
 
-        Reads every entry: meant for once a billing tick, not once a call.
+        Reads every entry: meant for once an hour, not once a call.
         """
         horizon_ns = now_ns - KEPT_S * NS_PER_S
         dropped: list[str] = []
@@ -325,10 +325,15 @@ class RequestLog:
                 of_pod[:] = [entry for entry in of_pod[:-1] if entry.at_ns >= horizon_ns] + of_pod[-1:]
         return dropped
 
+    def stale(self, now_ns: int) -> list[tuple[Address, PodId]]:
+        """The pods about which nothing was answered for `KEPT_S`: those that are gone may be forgotten."""
+        horizon_ns = now_ns - KEPT_S * NS_PER_S
+        return [pod for pod, entries in self._pods.items() if entries[-1].at_ns < horizon_ns]
+
     def forget(self, publisher: Address, pod_id: PodId) -> list[str]:
         """Drop all entries of a pod; returns their keys for the store.
 
-        Call it `KEPT_S` after the pod is gone and not before: until then a repeated call must find its answer.
+        Only of a pod that is gone and `stale`: until then a repeated call must find its answer.
         """
         return [self._remove(entry) for entry in self._pods.pop((publisher, pod_id), [])]
 

@@ -125,6 +125,7 @@ class Storefront:
             assurance=settings.assurance,
             evidence_kinds=settings.evidence_kinds,
             extra_prices=settings.prices.extras,
+            largest=settings.largest,
         )
         content = write_record(record, keys.signature)
         while True:

@@ -191,6 +191,11 @@ class World:
             multiaddrs=(f"/dns4/{member.name}.example/tcp/4001",),
             assurance=Assurance.of(group.assurance),
             evidence_kinds=(EVIDENCE_KIND,) if group.assurance != "none" else (),
+            largest={
+                Resource.CPU: max(node.cpu_millis for node in nodes),
+                Resource.MEMORY: max(node.memory_bytes for node in nodes),
+                Resource.GPU: max(node.gpus for node in nodes),
+            },
             tick_ns=terms.tick_ns,
             tick_phase_ns=int(self.stream("tick", member.name).next() * terms.tick_ns),
             min_unlock_s=terms.min_unlock_time_ns // NS_PER_S,

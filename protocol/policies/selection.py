@@ -29,6 +29,8 @@ class Candidate:
         regions: such as `bul-east-1`.
         assurance: what it says is inside its boundary; attestation proves it later.
         gpus: whether it prices GPUs.
+        has_room: whether its largest node has room for one replica of this manifest; whether it is free, the
+            provider says when it is asked.
         table_id, prices: the cheapest of its tables for this manifest.
         cost_an_hour: what this manifest costs at one replica for an hour [token base units].
         listing: the registry's entry.
@@ -40,6 +42,7 @@ class Candidate:
     regions: tuple[str, ...]
     assurance: Assurance
     gpus: bool
+    has_room: bool
     table_id: int
     prices: PriceTable
     cost_an_hour: int
@@ -69,12 +72,14 @@ class Filters:
         price_ceiling: most that one replica may cost an hour [token base units]; None: no ceiling.
         assurance: the least that must be promised.
         gpu: take only providers that price GPUs.
+        capacity: leave out providers none of whose nodes could ever hold one replica.
     """
 
     regions: Sequence[str] = ()
     price_ceiling: int | None = field(default=None, metadata={"unit": "money_an_hour"})
     assurance: str = "none"
     gpu: bool = False
+    capacity: bool = True
 
     def __post_init__(self) -> None:
         if self.price_ceiling is not None and self.price_ceiling < 0:
@@ -91,6 +96,7 @@ class Filters:
             and (self.price_ceiling is None or c.cost_an_hour <= self.price_ceiling)
             and c.assurance >= least
             and (c.gpus or not self.gpu)
+            and (c.has_room or not self.capacity)
         ]
 
 

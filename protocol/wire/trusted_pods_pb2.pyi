@@ -1247,6 +1247,7 @@ class ProviderRecord(_message.Message):
     ASSURANCE_FIELD_NUMBER: _builtins.int
     EVIDENCEKINDS_FIELD_NUMBER: _builtins.int
     EXTRAPRICES_FIELD_NUMBER: _builtins.int
+    LARGESTREPLICA_FIELD_NUMBER: _builtins.int
     signature: _builtins.bytes
     peerId: _builtins.str
     assurance: _builtins.str
@@ -1261,6 +1262,10 @@ class ProviderRecord(_message.Message):
     def extraPrices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
         """what the registry's five numbers cannot hold: GPU, IP"""
 
+    @_builtins.property
+    def largestReplica(self) -> _containers.RepeatedCompositeFieldContainer[Global___Resource]:
+        """the most that one replica may reserve; a resource that is missing: not said"""
+
     def __init__(
         self,
         *,
@@ -1271,10 +1276,11 @@ class ProviderRecord(_message.Message):
         assurance: _builtins.str = ...,
         evidenceKinds: _abc.Iterable[_builtins.str] | None = ...,
         extraPrices: _abc.Iterable[Global___Price] | None = ...,
+        largestReplica: _abc.Iterable[Global___Resource] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "keys", b"keys"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "evidenceKinds", b"evidenceKinds", "extraPrices", b"extraPrices", "host", b"host", "keys", b"keys", "peerId", b"peerId", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "evidenceKinds", b"evidenceKinds", "extraPrices", b"extraPrices", "host", b"host", "keys", b"keys", "largestReplica", b"largestReplica", "peerId", b"peerId", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -45,6 +45,7 @@ def candidate(name: str, cost: int, region: str = "bul-east-1", **more: Any) -> 
         regions=(region,),
         assurance=more.get("assurance", Assurance.NONE),
         gpus=more.get("gpus", False),
+        has_room=more.get("has_room", True),
         table_id=1,
         prices=TABLE,
         cost_an_hour=cost,
@@ -138,6 +139,12 @@ def test_filters_leave_out(settings: dict[str, Any], kept: str) -> None:
     special = candidate("x", 99, "mars-base-1", assurance=Assurance.CLUSTER, gpus=True)
     found = "".join(c.name for c in Filters(**settings).keep([*ALL, special]))
     assert found == (kept + "x" if not settings else kept)
+
+
+def test_who_can_never_hold_a_replica_is_not_asked() -> None:
+    small = candidate("s", 1, has_room=False)
+    assert names(Cheapest(), of=[*ALL, small]) == "bca"
+    assert names(Cheapest(capacity=False), of=[*ALL, small]) == "sbca"
 
 
 @pytest.mark.parametrize("policy", [Random, Cheapest, RoundRobin, Weighted])

@@ -12,7 +12,7 @@ from protocol.auth import Offer, Usage
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.guard import Wish
-from protocol.hosting import Phase
+from protocol.hosting import ANSWERS, Phase
 from protocol.payment import (
     ClaimSkipped,
     CloseChannel,
@@ -419,14 +419,6 @@ def test_an_offer_that_has_expired_is_refused_by_the_provider_too() -> None:
     assert market.events("CandidatePassedOver", rule="OfferExpired")
 
 
-def test_another_candidate_is_taken_after_a_refusal() -> None:
-    full = {"name": "full", "prices": {"cpu": "0.01 DAI/core-h"}, "nodes": [{"cpu": 0.2, "memory": "1Gi"}]}
-    market = Market(provider=[full, {}]).running()
-    assert [e.rule for e in market.events("CandidatePassedOver")] == ["NoCapacity"]
-    assert market.rental().provider == market.host.address
-    assert market.rental().attempt == 2
-
-
 OFFER_FIELDS: dict[str, Any] = {
     "publisher": b"\x01" * 20,
     "provider": b"\x01" * 20,
@@ -653,3 +645,59 @@ def test_the_final_claim_is_stated_too() -> None:
     assert market.hosted().phase is Phase.REMOVED
     assert len(market.mined(WithdrawUpTo)) == 1
     assert _statements(market)[-1].owed == market.hosted().owed == market.tokens(market.host)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_provider_without_a_node_that_large_is_asked_by_nobody(asked: bool) -> None:
+    """Its record says what its nodes hold at most; who asks nevertheless is refused."""
+    small = {"name": "small", "nodes": [{"cpu": 0.2, "memory": "8Gi"}], "prices": {"cpu": "0.001 DAI/core-h"}}
+    selection: Data = {"use": "cheapest", "with": {"capacity": not asked}}
+    policies = {"funding": {"use": "once", "with": {"first": "10m"}}, "selection": selection}
+    market = Market(provider=[small, {}], publisher={"policies": policies}).running()
+    assert market.rental().provider == market.host.address
+    assert [e.rule for e in market.events("CandidatePassedOver")] == (["NoCapacity"] if asked else [])
+    assert bool([e for e in market.events("RequestRefused") if e.party == "small-0"]) is asked
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def test_answers_are_kept_for_a_day_and_no_longer() -> None:
+    """Of a pod that lives the newest stays, so that no sequence counts twice; of one that is gone nothing."""
+    bigger = {"containers": [{**WEB["containers"][0], "resources": {"cpu": "300m", "memory": "128Mi"}}]}
+    long = {"funding": {"use": "once", "with": {"first": "40h"}}, "on_loss": "leave"}
+    market = Market(
+        provider={"terms": {"tick": "100s", "min_unlock_time": "1h"}},
+        publisher=[
+            {
+                "name": "stays",
+                "unlock_time": "1h",
+                "policies": long,
+                "actions": [{"at": "10m", "what": "update", "manifest": bigger}],
+            },
+            {
+                "name": "goes",
+                "manifest": NO_HOST,
+                "unlock_time": "1h",
+                "policies": long,
+                "lifetime": "20m",
+                "leave": "delete",
+            },
+        ],
+        duration="27h",
+    )
+    stays, goes = (market.world.publishers[f"{name}-0"].address for name in ("stays", "goes"))
+
+    def kept() -> list[tuple[Any, str]]:
+        rows = market.host.disk.tables[ANSWERS].values()
+        return sorted((bytes.fromhex(r["publisher"]) == goes, r["method"]) for r in rows)
+
+    market.run(23 * 3600)
+    first = [(False, wire.PROVISION_POD), (False, wire.UPDATE_POD)]
+    assert kept() == [*first, (True, wire.DELETE_POD), (True, wire.PROVISION_POD)]
+    market.run(26 * 3600)
+    assert kept() == [(False, wire.UPDATE_POD)]
+    # A crash loses nothing of it.
+    market.crash(market.host, for_s=60)
+    market.run(26.5 * 3600)
+    assert kept() == [(False, wire.UPDATE_POD)] and stays != goes
