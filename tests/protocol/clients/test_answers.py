@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from protocol import agreement, manifest, wire
+from protocol import agreement, manifest, requests, wire
 from protocol.auth import Offer, Usage
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.guard import Wish
-from protocol.hosting import Phase
+from protocol.hosting import ANSWERS, Phase
 from protocol.payment import (
     ClaimSkipped,
     CloseChannel,
@@ -159,6 +159,29 @@ def test_a_provider_that_never_received_it_is_passed_over_after_the_request_is_v
     market.until(lambda: market.events("FundsReturned"), limit_s=UNLOCK_S + 120)  # of the first
     assert market.channel(market.world.providers["host-0"]) is None
     market.finish()
+
+
+def test_answers_are_forgotten_after_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "KEPT_S", 600)
+    rich: Data = {"policies": {"funding": {"use": "once", "with": {"first": "9h"}}}}
+    market = Market(publisher=[rich, {"name": "other", "arrive": "150m", "manifest": NO_HOST}]).running()
+
+    def update() -> None:
+        market.wish(Wish.UPDATE, pod=_bigger(market))
+        market.run(market.now_s + 60)
+
+    answers = market.host.disk.tables[ANSWERS]
+    for _ in range(3):
+        update()
+    assert len(answers) == 4  # with that of the deployment
+    market.run(4000)
+    update()
+    assert market.hosted().version == 5
+    assert sorted(record["seq"] for record in answers.values()) == [4, 5]  # 4 was the pod's newest until now
+    market.wish(Wish.DELETE)
+    market.until(lambda: len(market.events("PodConfirmed")) == 2, limit_s=9000)
+    other = market.world.publishers["other-0"].address
+    assert [record["publisher"] for record in answers.values()] == [other.hex()]
 
 
 # ---------------------------------------------------------------- transactions
