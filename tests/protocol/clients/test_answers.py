@@ -191,6 +191,16 @@ def _nonces(market: Market, sender: Any) -> list[int]:
     return sorted(tx.nonce for tx, _ in market.receipts if tx.sender == sender.address)
 
 
+def test_a_provider_without_gas_asks_again_now_and_then() -> None:
+    market = Market()
+    native, market.ledger._native[market.host.address] = market.ledger._native[market.host.address], 0
+    market.run(30)
+    refused = market.events("TransactionReverted", rule="InsufficientGasFunds")
+    assert 3 <= len(refused) <= 20
+    market.ledger._native[market.host.address] = native
+    market.until(lambda: market.events("PriceChanged"), limit_s=30)  # its table is on the chain
+
+
 def test_a_claim_whose_receipt_is_lost_is_paid_once() -> None:
     market = Market(publisher=LONG).running()
     market.until(lambda: market.mined(WithdrawMany))
