@@ -18,7 +18,6 @@ from protocol.hosting import ANSWERS, PODS, Ask, Asking, HostedPod, Phase
 from protocol.identity import namespace
 from protocol.ports import Put, Unknown
 from protocol.requests import Answered, Known, RequestLog, authenticate, bind, refusal_message
-from protocol.sender import pause
 from protocol.turns import Turns
 from protocol.units import NS_PER_S, PeerId
 
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
 
 MAX_LOG_LINES: Final = 1000
 MAX_STATEMENTS: Final = 100
-TIDY_NS: Final = 3600 * NS_PER_S
-"""Between two looks for answers that nobody may ask for any more [ns]."""
+PRUNE_EVERY_NS: Final = 3600 * NS_PER_S
+"""How often old answers are looked for at most [ns]: short beside the day for which they are kept."""
 
 ANSWER_TYPES: Final[dict[str, type[Message]]] = {
     wire.ATTEST: wire.pb.AttestResponse,
@@ -74,6 +73,7 @@ class Desk:
         self._payment_domain = domain
         self._scheme = scheme
         self._log = RequestLog()
+        self._pruned_ns = 0
         self._turns: dict[tuple[Address, PodId], Turns] = {}  # of pods that a mutation is about now
 
     async def recover(self) -> None:
@@ -116,6 +116,7 @@ class Desk:
                     return wire.encode(wire.pb.Envelope(body=wire.dump(answer)))
                 await self._begin(request)
                 try:
+                    await self._prune()
                     known = self._log.check(request)
                     if isinstance(known, Known):
                         return known.answer
@@ -143,6 +144,17 @@ class Desk:
         if self._turns[key].idle:
             del self._turns[key]
 
+    async def _prune(self) -> None:
+        """Now and then, before a mutation is looked up: forget the answers whose time is over."""
+        now_ns = self.world.clock.now_ns()
+        if now_ns < self._pruned_ns + PRUNE_EVERY_NS:
+            return
+        self._pruned_ns = now_ns
+        living = {(p.key.publisher, p.key.pod_id) for p in self._provider.pods.values()}
+        dropped = self._log.prune(now_ns, living)
+        if dropped:
+            await self.world.store.commit([Put(ANSWERS, key, None) for key in dropped])
+
     def _refuse(self, kind: type[Message], refusal: Refusal) -> bytes:
         self.world.trace.emit(Event(Happened.REQUEST_REFUSED, rule=refusal.rule, detail=refusal.detail))
         answer: Any = kind()
@@ -164,18 +176,6 @@ class Desk:
         await self.keep(request, answer, pod)
         assert pod.mailbox is not None
         pod.mailbox.put(ask)
-
-    async def tidy(self) -> None:
-        """Once an hour, forget answers that are older than a repeated call may be."""
-        while True:
-            await pause(self.world, TIDY_NS)
-            now_ns = self.world.clock.now_ns()
-            dropped = self._log.prune(now_ns)
-            for publisher, pod_id in self._log.stale(now_ns):
-                if namespace(publisher, pod_id) not in self._provider.pods:
-                    dropped += self._log.forget(publisher, pod_id)
-            if dropped:
-                await self.world.store.commit([Put(ANSWERS, key, None) for key in dropped])
 
     # ------------------------------------------------------------ what publishers ask of a pod that is there
 

@@ -111,7 +111,6 @@ class ProviderClient:
             }
         )
         self.world.tasks.start("billing", self.biller.run())
-        self.world.tasks.start("tidy", self.desk.tidy())
         await self.front.open()
         await self.front.keep_prices()
 

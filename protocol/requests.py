@@ -23,7 +23,7 @@ from protocol.units import NS_PER_MS, NS_PER_S, Address, PodId
 from protocol.wire import trusted_pods_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from protocol.eip712 import Domain
 
@@ -234,8 +234,8 @@ class Answered:
 class RequestLog:
     """The mutations that were carried out in the last day, and the newest `seq` of each pod.
 
-    The newest entry of a pod is kept for as long as the pod lives (`forget` ends it), so that a `seq`
-    never counts twice; all others for `KEPT_S`.
+    The newest entry of a pod is kept for as long as the pod lives, so that a `seq` never counts twice; all
+    others for `KEPT_S`. `prune` drops the rest.
 
     Args:
         max_kept: most entries, all pods together.
@@ -311,31 +311,33 @@ class RequestLog:
         self._add(entry)
         return entry
 
-    def prune(self, now_ns: int) -> list[str]:
-        """Drop what is older than `KEPT_S`, save each pod's newest; returns the dropped entries' keys for the store.
+    def prune(self, now_ns: int, living: Container[tuple[Address, PodId]]) -> list[str]:
+        """Drop what is older than `KEPT_S`, save the newest of each pod that lives.
 
-        Reads every entry: meant for once an hour, not once a call.
+        Reads every entry: not meant for each call.
+
+        Args:
+            now_ns: our clock.
+            living: publisher and id of the pods that have not ended.
+
+        Returns:
+            The dropped entries' keys, for the store.
         """
         horizon_ns = now_ns - KEPT_S * NS_PER_S
         dropped: list[str] = []
-        for of_pod in self._pods.values():
-            old = [entry for entry in of_pod[:-1] if entry.at_ns < horizon_ns]
-            if old:
-                dropped += [self._remove(entry) for entry in old]
-                of_pod[:] = [entry for entry in of_pod[:-1] if entry.at_ns >= horizon_ns] + of_pod[-1:]
+        for pod, entries in list(self._pods.items()):
+            newest = entries[-1] if pod in living else None
+            kept = []
+            for entry in entries:
+                if entry.at_ns >= horizon_ns or entry is newest:
+                    kept.append(entry)
+                else:
+                    dropped.append(self._remove(entry))
+            if kept:
+                self._pods[pod] = kept
+            else:
+                del self._pods[pod]
         return dropped
-
-    def stale(self, now_ns: int) -> list[tuple[Address, PodId]]:
-        """The pods about which nothing was answered for `KEPT_S`: those that are gone may be forgotten."""
-        horizon_ns = now_ns - KEPT_S * NS_PER_S
-        return [pod for pod, entries in self._pods.items() if entries[-1].at_ns < horizon_ns]
-
-    def forget(self, publisher: Address, pod_id: PodId) -> list[str]:
-        """Drop all entries of a pod; returns their keys for the store.
-
-        Only of a pod that is gone and `stale`: until then a repeated call must find its answer.
-        """
-        return [self._remove(entry) for entry in self._pods.pop((publisher, pod_id), [])]
 
     def to_record(self) -> dict[str, Any]:
         """The stored form of the whole log, in the order of the entries' keys."""

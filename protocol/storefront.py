@@ -108,11 +108,12 @@ class Storefront:
             ):
                 listing = next((x for x in market.listings if x.provider == self.world.signer.address), None)
                 if listing is None or listing.record != cid:
-                    await self._sender.execute(RegisterProvider(cid))
-                    continue
-                await self._adopt_tables(market, listing)
-                if self.tables or await self._publish_table(self.settings.prices):
-                    break
+                    if isinstance(await self._sender.execute(RegisterProvider(cid)), TxConfirmed):
+                        continue
+                else:
+                    await self._adopt_tables(market, listing)
+                    if self.tables or await self._publish_table(self.settings.prices):
+                        break
             await pause(self.world, self.settings.retry_ns)
         self.listed = max(self.tables)
 

@@ -286,25 +286,23 @@ class LogMachine(RuleBasedStateMachine):
         assert entry.key not in self.stored
         self.stored[entry.key] = json.loads(json.dumps(entry.to_record()))
 
-    @rule(hours=st.integers(1, 30))
-    def a_while_passes(self, hours: int) -> None:
+    @rule(
+        hours=st.integers(1, 30),
+        living=st.sets(st.tuples(st.sampled_from([PUBLISHER, STRANGER]), st.integers(1, 2))),
+    )
+    def a_while_passes(self, hours: int, living: set[tuple[Address, int]]) -> None:
         self.now_ns += hours * 3600 * NS_PER_S
-        for key in self.log.prune(self.now_ns):
+        pods = {(publisher, PodId(bytes([pod]) * 32)) for publisher, pod in living}
+        for key in self.log.prune(self.now_ns, pods):
             del self.stored[key]
         day_ns = 24 * 3600 * NS_PER_S
 
         def newest(r: Request) -> bool:
             pod = [o for o, _, _ in self.kept if (o.publisher, o.pod_id) == (r.publisher, r.pod_id)]
-            return (r.life, r.seq) == max((o.life, o.seq) for o in pod)
+            is_newest = (r.life, r.seq) == max((o.life, o.seq) for o in pod)
+            return is_newest and (r.publisher, r.pod_id) in pods
 
         self.kept = [(r, a, at) for r, a, at in self.kept if self.now_ns - at <= day_ns or newest(r)]
-
-    @rule(publisher=st.sampled_from([PUBLISHER, STRANGER]), pod=st.integers(1, 2))
-    def pod_is_gone(self, publisher: Address, pod: int) -> None:
-        pod_id = PodId(bytes([pod]) * 32)
-        for key in self.log.forget(publisher, pod_id):
-            del self.stored[key]
-        self.kept = [(r, a, at) for r, a, at in self.kept if (r.publisher, r.pod_id) != (publisher, pod_id)]
 
     @rule(whole=st.booleans())
     def restart(self, whole: bool) -> None:
@@ -344,11 +342,14 @@ def test_a_sequence_counts_once_even_after_days() -> None:
     now_ns = NOW_S * NS_PER_S
     log.record(a_request(seq=8), b"", now_ns)
     log.record(a_request(seq=9, request_id=bytes(32)), b"", now_ns + 1)
-    dropped = log.prune(now_ns + 30 * KEPT_S * NS_PER_S)
+    living = {(PUBLISHER, a_request().pod_id)}
+    dropped = log.prune(now_ns + 30 * KEPT_S * NS_PER_S, living)
     assert len(dropped) == 1
     assert len(log) == 1
     with pytest.raises(Refusal, match="SequenceTooLow"):
         log.check(a_request(seq=8))
+    assert len(log.prune(now_ns + 30 * KEPT_S * NS_PER_S, set())) == 1
+    assert len(log) == 0
 
 
 @pytest.mark.parametrize(("kept", "kept_a_pod", "detail"), [(9, 2, "of this pod"), (2, 9, "2 in a day")])
@@ -366,5 +367,6 @@ def test_an_answer_is_kept_for_a_whole_day() -> None:
     now_ns = NOW_S * NS_PER_S
     first = log.record(a_request(seq=1), b"", now_ns)
     log.record(a_request(seq=2, request_id=bytes(32)), b"", now_ns)
-    assert log.prune(now_ns + KEPT_S * NS_PER_S) == []
-    assert log.prune(now_ns + KEPT_S * NS_PER_S + 1) == [first.key]
+    living = {(PUBLISHER, a_request().pod_id)}
+    assert log.prune(now_ns + KEPT_S * NS_PER_S, living) == []
+    assert log.prune(now_ns + KEPT_S * NS_PER_S + 1, living) == [first.key]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from protocol import agreement, manifest, wire
+from protocol import agreement, manifest, requests, wire
 from protocol.auth import Offer, Usage
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
@@ -161,11 +161,44 @@ def test_a_provider_that_never_received_it_is_passed_over_after_the_request_is_v
     market.finish()
 
 
+def test_answers_are_forgotten_after_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "KEPT_S", 600)
+    rich: Data = {"policies": {"funding": {"use": "once", "with": {"first": "9h"}}}}
+    market = Market(publisher=[rich, {"name": "other", "arrive": "150m", "manifest": NO_HOST}]).running()
+
+    def update() -> None:
+        market.wish(Wish.UPDATE, pod=_bigger(market))
+        market.run(market.now_s + 60)
+
+    answers = market.host.disk.tables[ANSWERS]
+    for _ in range(3):
+        update()
+    assert len(answers) == 4  # with that of the deployment
+    market.run(4000)
+    update()
+    assert market.hosted().version == 5
+    assert sorted(record["seq"] for record in answers.values()) == [4, 5]  # 4 was the pod's newest until now
+    market.wish(Wish.DELETE)
+    market.until(lambda: len(market.events("PodConfirmed")) == 2, limit_s=9000)
+    other = market.world.publishers["other-0"].address
+    assert [record["publisher"] for record in answers.values()] == [other.hex()]
+
+
 # ---------------------------------------------------------------- transactions
 
 
 def _nonces(market: Market, sender: Any) -> list[int]:
     return sorted(tx.nonce for tx, _ in market.receipts if tx.sender == sender.address)
+
+
+def test_a_provider_without_gas_asks_again_now_and_then() -> None:
+    market = Market()
+    native, market.ledger._native[market.host.address] = market.ledger._native[market.host.address], 0
+    market.run(30)
+    refused = market.events("TransactionReverted", rule="InsufficientGasFunds")
+    assert 3 <= len(refused) <= 20
+    market.ledger._native[market.host.address] = native
+    market.until(lambda: market.events("PriceChanged"), limit_s=30)  # its table is on the chain
 
 
 def test_a_claim_whose_receipt_is_lost_is_paid_once() -> None:
@@ -657,47 +690,3 @@ def test_a_provider_without_a_node_that_large_is_asked_by_nobody(asked: bool) ->
     assert market.rental().provider == market.host.address
     assert [e.rule for e in market.events("CandidatePassedOver")] == (["NoCapacity"] if asked else [])
     assert bool([e for e in market.events("RequestRefused") if e.party == "small-0"]) is asked
-
-
-# ---------------------------------------------------------------- what is kept
-
-
-def test_answers_are_kept_for_a_day_and_no_longer() -> None:
-    """Of a pod that lives the newest stays, so that no sequence counts twice; of one that is gone nothing."""
-    bigger = {"containers": [{**WEB["containers"][0], "resources": {"cpu": "300m", "memory": "128Mi"}}]}
-    long = {"funding": {"use": "once", "with": {"first": "40h"}}, "on_loss": "leave"}
-    market = Market(
-        provider={"terms": {"tick": "100s", "min_unlock_time": "1h"}},
-        publisher=[
-            {
-                "name": "stays",
-                "unlock_time": "1h",
-                "policies": long,
-                "actions": [{"at": "10m", "what": "update", "manifest": bigger}],
-            },
-            {
-                "name": "goes",
-                "manifest": NO_HOST,
-                "unlock_time": "1h",
-                "policies": long,
-                "lifetime": "20m",
-                "leave": "delete",
-            },
-        ],
-        duration="27h",
-    )
-    stays, goes = (market.world.publishers[f"{name}-0"].address for name in ("stays", "goes"))
-
-    def kept() -> list[tuple[Any, str]]:
-        rows = market.host.disk.tables[ANSWERS].values()
-        return sorted((bytes.fromhex(r["publisher"]) == goes, r["method"]) for r in rows)
-
-    market.run(23 * 3600)
-    first = [(False, wire.PROVISION_POD), (False, wire.UPDATE_POD)]
-    assert kept() == [*first, (True, wire.DELETE_POD), (True, wire.PROVISION_POD)]
-    market.run(26 * 3600)
-    assert kept() == [(False, wire.UPDATE_POD)]
-    # A crash loses nothing of it.
-    market.crash(market.host, for_s=60)
-    market.run(26.5 * 3600)
-    assert kept() == [(False, wire.UPDATE_POD)] and stays != goes
