@@ -7,6 +7,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+# What checks for several tests says what it found, as a test does.
+pytest.register_assert_rewrite("tests.protocol.payment_machine", "tests.suites")
+
 # quick: the same examples every time, so that a change is to blame for a failure and not the day.
 # No deadline: compiled code is slow once, and CI shares its two cores.
 settings.register_profile("quick", derandomize=True, deadline=None, database=None, print_blob=True)

@@ -56,6 +56,14 @@ class Row:
     life: int
 
 
+def accepted(book: Any, command: Any, caller: Address, now_s: int) -> None:
+    """Carry out what a party can rely on."""
+    try:
+        book.execute(command, caller=caller, now_s=now_s)
+    except ProtocolError as error:
+        raise AssertionError(f"{command} at {now_s} was refused: {error!r}") from error
+
+
 def machine_for(payment: Any, *, fee: int = 0) -> type[RuleBasedStateMachine]:
     """The machine of a payment module.
 
@@ -307,17 +315,15 @@ def machine_for(payment: Any, *, fee: int = 0) -> type[RuleBasedStateMachine]:
             if not self.exists(publisher):
                 return
             world = copy.deepcopy(self.book)
-            world.execute(payment.Unlock(PIA, POD), caller=publisher, now_s=self.now)
+            accepted(world, payment.Unlock(PIA, POD), publisher, self.now)
             record = world.record(self.key(publisher))
             leaves = record.unlocked_at_s
             assert leaves <= self.now + record.unlock_time_s
             paid = min(claim, record.available)
             if paid:  # whatever the provider does meanwhile
-                world.execute(
-                    payment.Withdraw(publisher, POD, paid), caller=PIA, now_s=max(self.now, leaves - 1)
-                )
+                accepted(world, payment.Withdraw(publisher, POD, paid), PIA, max(self.now, leaves - 1))
             before, rest = world.token.balance(publisher), record.available - paid
-            world.execute(payment.CloseChannel(PIA, POD), caller=publisher, now_s=max(self.now, leaves))
+            accepted(world, payment.CloseChannel(PIA, POD), publisher, max(self.now, leaves))
             assert world.token.balance(publisher) - before == rest - min(fee, rest)
 
         @rule(publisher=publishers, many=st.booleans())
@@ -333,7 +339,7 @@ def machine_for(payment: Any, *, fee: int = 0) -> type[RuleBasedStateMachine]:
                 else payment.WithdrawUpTo(publisher, POD, row.invested)
             )
             before, due = world.token.balance(PIA), row.invested - row.withdrawn
-            world.execute(command, caller=PIA, now_s=last)
+            accepted(world, command, PIA, last)
             assert world.token.balance(PIA) - before == due - min(fee, due)
 
         @rule(publisher=publishers, total=st.integers(1, 7))

@@ -26,7 +26,8 @@ from protocol.payment import (
     WithdrawMany,
     WithdrawUpTo,
 )
-from protocol.ports import TxConfirmed
+from protocol.ports import Approve, TxConfirmed
+from protocol.renting import Rental
 from protocol.requests import payment_channel
 from protocol.units import MS_PER_S, NS_PER_S, Address, PodId
 from tests.protocol.clients.market import A_SECOND, CPU_CORE_H, CPU_MILLIS, KEPT, WEB, Data, Market, tapped
@@ -266,6 +267,30 @@ def test_defect_08_a_channel_created_again_is_not_billed_for_old_usage() -> None
     market.finish()
 
 
+def test_defect_08_a_provider_that_was_away_takes_nothing_from_the_next_life() -> None:
+    """The channel is closed and created again while the provider is down: what the old life owes is lost to it."""
+    market = Market(publisher=TWO_MINUTES | {"unlock_time": "17m"}).running().run(100)
+    pod, host = market.pod, market.host
+    key, unpaid = market.hosted().key, market.hosted().owed
+    pod.crash()  # the person goes on by hand
+    market.crash(host, for_s=30 * 60)
+    client = market.person(pod)
+    market.do(client.payer.sender.execute(Unlock(key.provider, key.pod_id)))
+    market.run(market.now_s + 18 * 60)
+    again = CreateChannel(key.provider, key.pod_id, 3600, 10**16)
+    for command in (
+        CloseChannel(key.provider, key.pod_id),
+        Approve(market.world.terms.payment, 10**16),
+        again,
+    ):
+        assert isinstance(market.do(client.payer.sender.execute(command)), TxConfirmed)
+    market.until(lambda: market.events("PodRemoved"))
+    market.run(market.now_s + 300)
+    assert unpaid > 0 and market.events("PodRemoved")[0].rule == "ChannelGone"
+    second = market.world.recorder.lives[-1]
+    assert (second.row["life"], second.row["withdrawn"]) == (2, 0)
+
+
 REPLAYS: dict[str, tuple[dict[str, Any], str]] = {
     "method": ({"method": wire.POD_USAGE}, "RequestWrongMethod"),
     "provider": ({"provider": Address(b"\x01" * 20)}, "RequestWrongProvider"),
@@ -474,6 +499,11 @@ def test_defect_18_pod_ids_are_random_and_kept() -> None:
     market.run(200)
     assert market.rental().pod_id == kept
     assert len(market.events("PodAccepted")) == 3
+    # A second pod of one publisher has another id.
+    assert market.pod.client is not None
+    second = market.do(market.pod.client.rent(market.pod.pod))
+    assert isinstance(second, Rental) and second.pod_id not in ids
+    assert len({life.key for life in market.world.recorder.lives}) == 4
     again = _rented_again()
     assert len({life.key.pod_id for life in again.world.recorder.lives}) == 1
 
