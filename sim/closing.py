@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from protocol import invariants
 from protocol.units import MS_PER_S, NS_PER_S
-from sim.kernel import sketches
 from sim.records.schema import ProviderEnd, PublisherEnd
 
 if TYPE_CHECKING:
@@ -118,11 +117,6 @@ class Closing:
             for a in recorder.attempts
             if a.row["provider"] == name
         )
-        sketch = party.machines.plane.cold_sketch()
-        for bucket in sketch.nonzero()[0]:
-            self._writer.append(
-                "latency", ("", name, "cold", int(bucket) + sketches.FIRST_BUCKET, int(sketch[bucket]))
-            )
         self._writer.append(
             "providers",
             ProviderEnd(

@@ -131,20 +131,26 @@ class Watcher:
         tenant, recorder = lease.tenant, self._world.recorder
         lease.meter.read(now_ns, tenant.readings)
         owed = lease.meter.owed(lease.prices)
-        counters = tenant.caller.count(now_ns)
-        sketch = tenant.caller.plane.sketch(tenant.caller.handle)
+        caller = tenant.caller
+        counters = caller.count(now_ns)
+        latency = {
+            "all": caller.plane.sketch(caller.handle),
+            "cold": caller.plane.cold_sketch(caller.handle),
+        }
         lease.party.closed_owed += owed
         lease.party.unpaid += max(0, owed - lease.invested(self._world))
         lease.party.cpu_millis_ms += lease.meter.cumulative().get((Resource.CPU, False), 0)
         attempt = recorder.attempt_of(tenant.name)
         assert attempt is not None, f"{tenant.name} runs and was never accepted"
-        attempt.row |= counted(counters) | latencies(sketch) | {"owed": owed}
+        attempt.row |= counted(counters) | latencies(latency["all"]) | {"owed": owed}
+        attempt.row |= latencies(latency["cold"], "cold_")
         attempt.row["billed_replica_ms"] = sum(r.replica_ms for r in tenant.readings)
         attempt.run_ms = counters.billed_ms
         pod = attempt.row["pod"]
-        for bucket in sketch.nonzero()[0]:
-            number = int(bucket) + sketches.FIRST_BUCKET
-            recorder.writer.append("latency", (pod, lease.party.name, "all", number, int(sketch[bucket])))
+        for kind, sketch in latency.items():
+            for bucket in sketch.nonzero()[0]:
+                number = int(bucket) + sketches.FIRST_BUCKET
+                recorder.writer.append("latency", (pod, lease.party.name, kind, number, int(sketch[bucket])))
         life = next(x for x in reversed(recorder.lives) if x.key == lease.key and x.row["life"] == lease.life)
         life.row["owed"] = owed
         life.row["exhausted_ns"] = lease.purse.exhausted_ns
@@ -215,8 +221,8 @@ def counted(counters: PodCounters) -> dict[str, int]:
     }
 
 
-def latencies(sketch: sketches.Sketch) -> dict[str, float | None]:
-    """The quantiles of a latency sketch that it has enough requests for [ms]."""
+def latencies(sketch: sketches.Sketch, prefix: str = "") -> dict[str, float | None]:
+    """The quantiles of a latency sketch that it has enough requests for [ms], as the columns of `deployments`."""
     total = sketches.count(sketch)
     found: dict[str, float | None] = {}
     for name, prob in (("latency_p50_ms", 0.5), ("latency_p95_ms", 0.95), ("latency_p99_ms", 0.99)):
@@ -225,5 +231,5 @@ def latencies(sketch: sketches.Sketch) -> dict[str, float | None]:
             if total and (prob == 0.5 or total * (1 - prob) >= TAIL)
             else None
         )
-        found[name] = None if value is None else value / 1e6
+        found[prefix + name] = None if value is None else value / 1e6
     return found

@@ -33,6 +33,7 @@ from sim.kernel.service import (
     set_deadline,
     take_held,
 )
+from sim.kernel.sketches import drop_cold
 from sim.kernel.specs import EVICTED, OVERFLOW, SUSPENDED, TIMEOUT, UNREACHABLE
 from sim.kernel.state import (
     ADVANCE,
@@ -249,7 +250,12 @@ def _shared(m, p, kind):  # type: ignore[no-untyped-def]
 
 @inline
 def _room(m):  # type: ignore[no-untyped-def]
-    return m.request_free >= 0 and m.samples_used < m.samples_n and m.rows_used + ROW_MARGIN < m.rows_n
+    """Whether there is room for an arrival or a completion, each of which takes at most one of everything."""
+    return (
+        (m.request_free | m.page_free) >= 0  # neither is -1
+        and m.samples_used < m.samples_n
+        and m.rows_used + ROW_MARGIN < m.rows_n
+    )
 
 
 @inner
@@ -350,6 +356,7 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
         replace(m, p, i, now)
     elif what == FORGET:
         drop_key(m, i)
+        drop_cold(m, i)
         return DONE
     elif what == REKEY:
         settle(m, p)

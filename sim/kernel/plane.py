@@ -79,10 +79,10 @@ LONG_BLOCK: Final = 256
 SHORT_BLOCK: Final = 32
 
 
-def _chain(array: Array, first: int, link: str) -> None:
-    """Links the elements from `first` on into a free list that ends with -1."""
-    array[link][first:] = np.arange(first + 1, len(array) + 1)
-    array[link][-1] = -1
+def _chain(links: Array, first: int, end: int = -1) -> None:
+    """Links the elements from `first` on into a free list that goes on with `end`."""
+    links[first:] = np.arange(first + 1, len(links) + 1)
+    links[-1] = end
 
 
 class DataPlane:
@@ -127,7 +127,8 @@ class DataPlane:
             "demands": np.zeros((0, 1), np.int64),
             "fails": np.zeros((0, state.OUTCOME_COUNT), np.int64),
             "sketches": np.zeros((0, state.BUCKETS), np.int64),
-            "cold": np.zeros(state.BUCKETS, np.int64),
+            "cold": np.zeros((0, state.OCTAVES), np.int32),
+            "pages": np.zeros((16, state.PAGE), np.int64),
             "ints": np.zeros(0, np.int64),
             "floats": np.zeros(0, np.float64),
         }
@@ -149,7 +150,8 @@ class DataPlane:
         self._arrays["nodes"]["next_ns"] = NEVER_NS
         meta = self._meta[0]
         for name in ("replicas", "requests", "pulls", "cached"):
-            _chain(self._arrays[name], 0, "next")
+            _chain(self._arrays[name]["next"], 0)
+        _chain(self._arrays["pages"][:, 0], 0)
         meta["pend_head"] = meta["pend_tail"] = -1
         meta["replica_free_n"] = len(self._arrays["replicas"])
         meta["block"] = 1
@@ -202,6 +204,7 @@ class DataPlane:
         p["zero_since"] = now_ns
         self._arrays["fails"][handle] = 0
         self._arrays["sketches"][handle] = 0
+        self._arrays["cold"][handle] = -1
         self._specs[handle] = spec
         self._write_spec(handle, spec)
         if source is None:
@@ -462,10 +465,10 @@ class DataPlane:
         copied: sketches.Sketch = self._arrays["sketches"][handle].copy()
         return copied
 
-    def cold_sketch(self) -> sketches.Sketch:
-        """Waits of the cold requests of all pods since the plane began, up to the last `advance`."""
-        copied: sketches.Sketch = self._arrays["cold"].copy()
-        return copied
+    def cold_sketch(self, handle: int) -> sketches.Sketch:
+        """Latencies of those of them that waited for a replica to start: `PodCounters.cold` of them."""
+        self._pod(handle)
+        return sketches.gathered(self._arrays["cold"][handle], self._arrays["pages"])
 
     def node_use(self, node: int, now_ns: int) -> NodeUse:
         """What is allocated on a node."""
@@ -658,7 +661,7 @@ class DataPlane:
             return int(free[0])
         old = len(used)
         size = max(4, 2 * old)
-        for name in ("pods", "states", "params", "fails", "sketches", "gaps", "demands", "heap"):
+        for name in ("pods", "states", "params", "fails", "sketches", "cold", "gaps", "demands", "heap"):
             self._enlarge(name, size + (self._node_count if name == "heap" else 0))
         block = self._fixed_block or (LONG_BLOCK if size <= FEW_PODS else SHORT_BLOCK)
         if block != self._meta[0]["block"]:
@@ -677,18 +680,23 @@ class DataPlane:
         new[: len(old)] = old
         self._arrays[name] = new
 
-    def _enlarge_pool(self, name: str, size: int, free: str, link: str = "next") -> None:
+    def _enlarge_pool(self, name: str, size: int, free: str) -> None:
         """Enlarges a pool and puts the new elements before its free list."""
         old = len(self._arrays[name])
         self._enlarge(name, size)
-        _chain(self._arrays[name], old, link)
-        self._arrays[name][link][-1] = self._meta[0][free]
+        pool = self._arrays[name]
+        _chain(pool["next"] if pool.dtype.names else pool[:, 0], old, self._meta[0][free])
         self._meta[0][free] = old
 
     def _make_room(self) -> None:
         """Whatever may be lacking gets room."""
         meta = self._meta[0]
-        for name, free in (("requests", "request_free"), ("pulls", "pull_free"), ("cached", "cached_free")):
+        for name, free in (
+            ("requests", "request_free"),
+            ("pulls", "pull_free"),
+            ("cached", "cached_free"),
+            ("pages", "page_free"),
+        ):
             if meta[free] < 0:
                 self._enlarge_pool(name, 2 * len(self._arrays[name]), free)
         lacking = int(meta["wanted"]) - int(meta["replica_free_n"])

@@ -13,12 +13,10 @@ import numpy as np
 from protocol import scaling
 from sim.kernel.arrivals import duration_ns, uniforms
 from sim.kernel.heaps import merge, pop
+from sim.kernel.sketches import count_cold, count_in
 from sim.kernel.state import (
-    BUCKET_SHIFT,
-    BUCKETS,
     BYTES_ROW,
     CENTRAL,
-    FIRST_BUCKET,
     KEDA,
     NEVER,
     PER_REQUEST,
@@ -26,7 +24,6 @@ from sim.kernel.state import (
     READY,
     ROUND_ROBIN,
     SLOTS,
-    cold_of,
     fails_of,
     inline,
     inner,
@@ -39,13 +36,6 @@ from sim.kernel.state import (
 )
 
 keda_touch = inner(scaling.keda_touch)
-
-
-@inline
-def count_in(sketch, span_ns):  # type: ignore[no-untyped-def]
-    """Adds a time span to a sketch: its bucket is the top bits of the span's float64 pattern."""
-    bucket = (np.float64(span_ns).view(np.int64) >> BUCKET_SHIFT) - FIRST_BUCKET
-    sketch[max(0, min(bucket, BUCKETS - 1))] += 1
 
 
 @inline
@@ -195,9 +185,6 @@ def begin(m, p, i, rep, x, t):  # type: ignore[no-untyped-def]
     if wait > 0:
         p.wait_ns += wait
         p.delayed += 1
-    if q.cold != 0:
-        p.cold += 1
-        count_in(cold_of(m), wait)
     if p.discipline == SLOTS:
         q.end = t + q.demand
         p.root = merge(requests, p.root, x)
@@ -390,6 +377,9 @@ def complete(m, p, i, t):  # type: ignore[no-untyped-def]
     p.served += 1
     p.latency_ns += latency
     count_in(sketch_of(m, i), latency)
+    if q.cold != 0:
+        p.cold += 1
+        count_cold(m, i, latency)
     p.i_system += t
     p.bytes_in += p.request_bytes
     p.bytes_out += p.response_bytes

@@ -193,8 +193,8 @@ class PodCounters:
         arrivals: requests that came.
         served: requests answered.
         failed: requests that failed, by `OUTCOMES` name.
-        cold: requests that waited for a replica to start (no replica was ready, or the first of a fresh
-            replica under `per_request`).
+        cold: requests answered that had waited for a replica to start (no replica was ready, or the first
+            of a fresh replica under `per_request`).
         starts: replicas created.
         delayed: requests whose service began later than they arrived.
         bytes_in: request bytes of the served.

@@ -151,14 +151,17 @@ SAMPLE = np.dtype([
     ("pod_index", "i8"), ("index", "i8"), ("arrival_ns", "i8"), ("start_ns", "i8"), ("end_ns", "i8"),
     ("outcome", "i8"), ("cold", "i8"), ("replica", "i8"),
 ])
-ARRAYS: Final = ("pods", "replicas", "requests", "nodes", "pulls", "cached", "heap", "laws", "rows", "samples")
+ARRAYS: Final = (
+    "pods", "replicas", "requests", "nodes", "pulls", "cached", "heap", "laws", "rows", "samples", "pages",
+)
 META = np.dtype([
     *((f"{name}_at", "i8") for name in ARRAYS), *((f"{name}_n", "i8") for name in ARRAYS),
     ("states_at", "i8"), ("params_at", "i8"), ("gaps_at", "i8"), ("demands_at", "i8"), ("fails_at", "i8"),
     ("sketches_at", "i8"), ("cold_at", "i8"), ("ints_at", "i8"), ("floats_at", "i8"), ("ints_n", "i8"),
     ("floats_n", "i8"), ("block", "i8"), ("heap_used", "i8"), ("rows_used", "i8"), ("samples_used", "i8"),
     ("request_free", "i8"), ("replica_free", "i8"), ("replica_free_n", "i8"), ("pull_free", "i8"),
-    ("cached_free", "i8"), ("pend_head", "i8"), ("pend_tail", "i8"), ("isolated", "i8"), ("wanted", "i8"),
+    ("cached_free", "i8"), ("page_free", "i8"), ("pend_head", "i8"), ("pend_tail", "i8"), ("isolated", "i8"),
+    ("wanted", "i8"),
 ])
 # fmt: on
 
@@ -166,6 +169,8 @@ OUTCOME_COUNT: Final = 8
 BUCKET_SHIFT: Final = 46  # 6 of the 52 mantissa bits: 64 buckets an octave
 FIRST_BUCKET: Final = (1023 + 14) << 6  # 2^14 ns = 16 µs; less counts as this
 BUCKETS: Final = (44 - 14) * 64 + 1  # up to 2^44 ns = 4.9 h; more counts as the last
+PAGE: Final = 64  # buckets of one octave, which a sketch of cold requests is kept in pages of
+OCTAVES: Final = -(-BUCKETS // PAGE)
 
 
 def inner(function: Any) -> Any:
@@ -285,9 +290,15 @@ def sketch_of(m, i):  # type: ignore[no-untyped-def]
 
 
 @inline
-def cold_of(m):  # type: ignore[no-untyped-def]
-    """The sketch of cold waits."""
-    return carray(_pointer(m.cold_at), (BUCKETS,), np.int64)
+def cold_of(m, i):  # type: ignore[no-untyped-def]
+    """The page of each octave of pod i's sketch of cold requests; -1: nothing fell into it."""
+    return carray(_pointer(m.cold_at + i * (OCTAVES * 4)), (OCTAVES,), np.int32)
+
+
+@inline
+def pages_of(m):  # type: ignore[no-untyped-def]
+    """The counts of every page."""
+    return carray(_pointer(m.pages_at), (m.pages_n, PAGE), np.int64)
 
 
 @inline

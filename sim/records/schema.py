@@ -94,6 +94,15 @@ class Deployment(NamedTuple):
     ] = None
     latency_p95_ms: Annotated[Latency | None, "95 % were answered within; null under 100 beyond it"] = None
     latency_p99_ms: Annotated[Latency | None, "99 % were answered within; null under 100 beyond it"] = None
+    cold_latency_p50_ms: Annotated[
+        Latency | None, "half of those that waited for a start were answered within; null when none did"
+    ] = None
+    cold_latency_p95_ms: Annotated[
+        Latency | None, "95 % of them were answered within; null under 100 beyond it"
+    ] = None
+    cold_latency_p99_ms: Annotated[
+        Latency | None, "99 % of them were answered within; null under 100 beyond it"
+    ] = None
 
 
 class ChannelLife(NamedTuple):
@@ -236,6 +245,9 @@ class Sample(NamedTuple):
 
 class LatencyCount(NamedTuple):
     """Latency as a mergeable sketch: how many requests fell into each bucket.
+
+    Latency is from arrival to answer, and every request counted was answered: `all` counts are a deployment's
+    `served`, `cold` counts its `cold`.
 
     A bucket is the upper 18 bits of the latency in ns as a float64: 64 buckets an octave, at most 1.6 % wide.
     """

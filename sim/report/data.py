@@ -60,7 +60,7 @@ class Pods:
         names, groups: the pod and its entry in the scenario.
         served, cold: requests answered, and those of them that waited for a start.
         cost: tokens it paid or owes under cover.
-        median_ms: its own median latency; NaN without requests.
+        median_ms, cold_median_ms: its own median latency, of all and of cold requests; NaN without any.
     """
 
     names: list[str]
@@ -69,6 +69,7 @@ class Pods:
     cold: Floats
     cost: Floats
     median_ms: Floats
+    cold_median_ms: Floats
 
 
 class RunData:
@@ -157,29 +158,30 @@ class RunData:
         number = self.replications[0]
         publishers = self.tables.rows("publishers", number)
         names = [str(name) for name in publishers.table["pod"].to_pylist()]
-        where = {name: place for place, name in enumerate(names)}
         deployments = self.tables.rows("deployments", number)
         cold = deployments.sum_by("pod", "cold")
         cost = self.tables.rows("channels", number)
         owed, unpaid = cost.sum_by("pod", "owed"), cost.sum_by("pod", "unpaid")
-        rows = self.tables.rows("latency", number)
-        rows = rows.where(rows.is_name("kind", ["all"]))
-        codes, known = rows.codes("pod")
-        medians = sketch_quantiles_ms(
-            codes, rows.ints("bucket"), rows.ints("requests"), 0.5, groups=len(known)
-        )
-        median_ms = np.full(len(names), np.nan)
-        for name, value in zip(known, medians, strict=True):
-            if name in where:
-                median_ms[where[name]] = value
         return Pods(
             names,
             [str(name) for name in publishers.table["group"].to_pylist()],
             publishers.floats("served"),
             np.array([cold.get(name, 0) for name in names], dtype=np.float64),
             np.array([(owed.get(name, 0) - unpaid.get(name, 0)) / self.unit for name in names]),
-            median_ms,
+            self._medians_ms("all", number, names),
+            self._medians_ms("cold", number, names),
         )
+
+    def _medians_ms(self, kind: str, replication: int, names: list[str]) -> Floats:
+        """Each pod's own median latency of a kind, in the order of `names`; NaN without any."""
+        rows = self.tables.rows("latency", replication)
+        rows = rows.where(rows.is_name("kind", [kind]))
+        codes, known = rows.codes("pod")
+        medians = sketch_quantiles_ms(
+            codes, rows.ints("bucket"), rows.ints("requests"), 0.5, groups=len(known)
+        )
+        found = dict(zip(known, medians.tolist(), strict=True))
+        return np.array([found.get(name, np.nan) for name in names], dtype=np.float64)
 
     def sketch(self, kind: str, replication: int) -> tuple[Ints, Ints]:
         """Buckets and counts of all latencies of a kind."""

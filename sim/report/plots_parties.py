@@ -71,7 +71,8 @@ def latency(run: RunData) -> Plot | None:
     sentence = (
         f"Half of all answers came within {_ms(metrics['latency_p50_ms'])}, 99 % within "
         f"{_ms(metrics['latency_p99_ms'])}; of those that waited for a start, half within "
-        f"{_ms(metrics['cold_latency_p50_ms'])}. On the right the same tail, down to the last 100 requests."
+        f"{_ms(metrics['cold_latency_p50_ms'])}, and in the median pod within "
+        f"{_ms(metrics['cold_latency_p50_pod_ms'])}. On the right the same tail, down to the last 100 requests."
     )
     header = [
         "quantile",
@@ -126,12 +127,14 @@ def pods(run: RunData) -> Plot | None:
         "requests",
         "waited for a start [%]",
         "median latency [ms]",
+        "median of cold starts [ms]",
         f"cost [{run.token}]",
     ]
     rows = [
         [
             data.names[order[rank]], str(rank + 1), number_text(float(data.served[order[rank]])),
             number_text(float(cold_share[order[rank]] * 100)), _number(float(data.median_ms[order[rank]])),
+            _number(float(data.cold_median_ms[order[rank]])),
             number_text(float(data.cost[order[rank]])),
         ]
         for rank in quantile_places(len(order), 15)

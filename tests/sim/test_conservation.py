@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from sim.kernel.plane import DataPlane
 from sim.recorder import Recorder
 from sim.records.reader import RunTables
 from sim.summary import conservation
-from tests.sim.worlds import Data, Played, play, provider, publisher, world, worlds
+from tests.sim.worlds import Data, Played, Row, play, provider, publisher, world, worlds
 
 GROWING = ("arrivals", "served", "failed", "cold", "owed", "claimed", "unpaid", "returned")
 
@@ -51,7 +52,7 @@ def lost_requests(run: Played) -> list[str]:
     here = [c for c in callers if c.plane is run.simulation.world.nowhere]
     now_ns = run.outcome.reached_ns
     nowhere = sum(c.nowhere_arrivals for c in callers) + sum(c.count(now_ns).arrivals for c in here)
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "arrivals by samples": (
             sum(r["arrivals"] for r in publishers),
             sum(r["arrivals"] for r in last.values()),
@@ -72,7 +73,20 @@ def lost_requests(run: Played) -> list[str]:
         "served by samples": (sum(r["served"] for r in publishers), sum(r["served"] for r in last.values())),
         "failed by samples": (sum(r["failed"] for r in publishers), sum(r["failed"] for r in last.values())),
     }
+    for kind, column in (("all", "served"), ("cold", "cold")):
+        pairs[f"{kind} latencies of each pod at each provider"] = (
+            _by_pod(run.rows("latency", kind=kind), "requests"),
+            _by_pod(deployments, column),
+        )
     return [f"{name}: {left} and {right}" for name, (left, right) in pairs.items() if left != right]
+
+
+def _by_pod(rows: list[Row], column: str) -> dict[tuple[str, str], int]:
+    """The sum of a column for each pod at each provider, where it is not zero."""
+    sums = Counter[tuple[str, str]]()
+    for row in rows:
+        sums[row["pod"], row["provider"]] += row[column]
+    return dict(+sums)
 
 
 def lost_money(run: Played) -> list[str]:

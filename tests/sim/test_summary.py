@@ -189,6 +189,26 @@ def test_the_median_pod_is_not_spoken_for_by_the_busy_ones(tmp_path: Path) -> No
     assert metrics["cold_latency_p99_pod_ms"]["mean"] is None
 
 
+def test_the_median_pods_cold_starts_are_not_the_pooled_ones(tmp_path: Path) -> None:
+    """Nearly all cold starts are one pod's, and quick; the other pods wait long and seldom, one at two providers."""
+    seen = [
+        ("busy", "a", 200, 90_000),
+        ("seldom", "a", 5_000, 3),
+        ("moved", "a", 8_000, 1),
+        ("moved", "b", 9_000, 2),
+    ]
+    with RunWriter(tmp_path) as writer:
+        for pod, provider, latency_ms, requests in seen:
+            for kind in ("all", "cold"):
+                bucket = bucket_of(latency_ms * 1e6)
+                writer.append("latency", LatencyCount(pod, provider, kind, bucket, requests))
+    metrics = summarise(RunTables(tmp_path), ORIGIN)["metrics"]
+    assert metrics["cold_latency_p50_ms"]["mean"] == pytest.approx(200, rel=0.008)
+    assert metrics["cold_latency_p50_pod_ms"]["mean"] == pytest.approx(5_000, rel=0.008)
+    assert metrics["cold_latency_p95_ms"]["mean"] == pytest.approx(200, rel=0.008)
+    assert metrics["cold_latency_p95_pod_ms"]["mean"] is None
+
+
 @pytest.mark.parametrize(
     ("span_s", "text"), [(90, "90 s"), (1200, "20 min"), (28_800, "8 h"), (2_592_000, "30 days")]
 )

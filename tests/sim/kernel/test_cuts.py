@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocol.units import NEVER_NS
+from sim.kernel import sketches
 from sim.kernel.plane import DataPlane, NodeSpec, PodSpec, StartUp
 from sim.laws import Constant, Empirical, Exponential, Law, Lognormal, Uniform
 from sim.traffic import Mmpp, Poisson, Replay, Trace, Traffic
@@ -206,6 +207,7 @@ def play(world: World, cuts_ns: list[int], order: list[int], *, check: bool = Fa
                 plane.update(handle, spec, at)
             elif op == "move":
                 read.append((plane.counters(handle, at), plane.replica_ms(handle, at), plane.sketch(handle)))
+                read.append(plane.cold_sketch(handle))
                 source = plane.remove(handle, at)
                 other = there if plane is here else here
                 handle = other.host(specs[k], source, at)
@@ -219,7 +221,11 @@ def play(world: World, cuts_ns: list[int], order: list[int], *, check: bool = Fa
         assert c.arrivals == c.served + sum(c.failed.values()) + c.held + c.queued + c.in_flight
         assert min(c.held, c.queued, c.in_flight, c.unplaced, c.starting, c.idle, c.busy, c.draining) >= 0
         assert plane.replica_ms(handle, end) == c.billed_ms
-        read.append((k, c, plane.sketch(handle)))
+        assert (sketches.count(plane.sketch(handle)), sketches.count(plane.cold_sketch(handle))) == (
+            c.served,
+            c.cold,
+        )
+        read.append((k, c, plane.sketch(handle), plane.cold_sketch(handle)))
     rows.append([plane.take_transitions() for plane in planes])
     samples.append([plane.take_requests() for plane in planes])
     joined = [np.concatenate([chunk[j] for chunk in rows]) for j in range(2)]
@@ -228,7 +234,6 @@ def play(world: World, cuts_ns: list[int], order: list[int], *, check: bool = Fa
         assert (np.diff(joined[j]["t_ns"]) >= 0).all() and (np.diff(taken[j]["end_ns"]) >= 0).all()
         _bills_match(joined[j], {k % len(world.pods) for _, op, k in world.script if op == "move"})
     read += [a.tobytes() for a in (*joined, *taken)]
-    read += [plane.cold_sketch().tobytes() for plane in planes]
     read += [
         plane.node_use(n, end) for plane in planes for n in range(len(world.nodes) if plane is here else 1)
     ]

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from protocol.errors import BadInput
 from sim.kernel import sketches
-from sim.kernel.service import count_in
-from sim.laws import Lognormal
-from tests.sim.kernel.worlds import S, fixed, pod, run
+from sim.kernel.plane import DataPlane, PodSpec, StartUp
+from sim.kernel.specs import SERVED
+from sim.laws import Exponential, Lognormal
+from sim.traffic import Replay
+from tests.sim.kernel.worlds import HUGE, START, S, fixed, keda, kpa, per_request, pod, run
 
 
 def _count(sketch: Any, span_ns: Any) -> None:
-    count_in(sketch, span_ns)
+    sketches.count_in(sketch, span_ns)
 
 
 count_compiled = numba.njit(_count)
@@ -65,3 +67,90 @@ def test_sketches_add() -> None:
     assert sketches.quantile_ns(sketches.empty(), 0.5) is None and sketches.mean_ns(sketches.empty()) is None
     with pytest.raises(BadInput):
         sketches.quantile_ns(both, 1.1)
+
+
+def held(rows: Any, index: int, *, cold: bool) -> sketches.Sketch:
+    """The sketch of a pod's answered requests among sampled ones, each put between its bucket's edges."""
+    mine = rows[(rows["pod_index"] == index) & (rows["outcome"] == SERVED)]
+    if cold:
+        mine = mine[mine["cold"] == 1]
+    spans = np.clip(mine["end_ns"] - mine["arrival_ns"], sketches.EDGES_NS[0], sketches.EDGES_NS[-2])
+    return np.histogram(spans, sketches.EDGES_NS)[0]
+
+
+def mixed() -> list[PodSpec]:
+    """Pods whose cold starts differ: in number, in length, in what makes them cold."""
+    rules = [
+        *(keda(idle_s=20), kpa(2), per_request(5, 20), per_request(0, 50)),
+        *(keda(idle_s=20), fixed(3)),
+    ]
+    return [
+        pod(
+            0.02 * 2**k,
+            Lognormal(0.2 * (k + 1), 1.5),
+            rule,
+            index=k,
+            sample_every=1,
+            wait_limit_ns=8 * S,
+            start_up=StartUp(application=Lognormal(0.01 * 4.0**k, 3.0)),
+        )
+        for k, rule in enumerate(rules)
+    ]
+
+
+def test_each_pods_cold_sketch_holds_exactly_its_own_cold_requests() -> None:
+    specs = mixed()
+    plane = DataPlane([HUGE], start_ns=START)
+    handles = [plane.host(spec, None, START) for spec in specs]
+    for handle in handles:
+        plane.deploy(handle, START)
+    plane.advance(START + 6_000 * S)
+    plane.crash_node(0, START + 6_001 * S)  # cold requests in service are lost, and not counted
+    plane.restore_node(0, START + 6_002 * S)
+    end = START + 9_000 * S
+    plane.advance(end)
+    rows = plane.take_requests()
+    assert ((rows["cold"] == 1) & (rows["outcome"] != SERVED)).any()
+    totals = []
+    for index, handle in enumerate(handles):
+        counters = plane.counters(handle, end)
+        cold = plane.cold_sketch(handle)
+        np.testing.assert_array_equal(cold, held(rows, index, cold=True))
+        np.testing.assert_array_equal(plane.sketch(handle), held(rows, index, cold=False))
+        assert (sketches.count(cold), sketches.count(plane.sketch(handle))) == (
+            counters.cold,
+            counters.served,
+        )
+        totals.append(counters.cold)
+    assert max(totals) > 1_000 and min(totals) < 20
+    medians = [sketches.quantile_ns(plane.cold_sketch(handle), 0.5) or 0.0 for handle in handles]
+    assert max(medians) > 5 * min(medians)
+
+
+def test_what_a_removed_pod_leaves_is_nobodys() -> None:
+    """Its pages are used again, and hold nothing of it; what other pods have stays theirs."""
+    plane = DataPlane([HUGE], start_ns=START)
+    slow = pod(
+        Replay(tuple(range(0, 4_000 * S, 40 * S))),
+        Exponential(3.0),
+        per_request(1, 5),
+        start_up=StartUp(application=Lognormal(2.0, 2.0)),
+    )
+    stays = plane.host(slow, None, START)
+    plane.deploy(stays, START)
+    now = START
+    for index in range(1, 30):
+        quick = pod(1.0, Exponential(0.001 * index), per_request(0.1, 9), index=index, sample_every=1)
+        handle = plane.host(quick, None, now)
+        assert sketches.count(plane.cold_sketch(handle)) == 0
+        plane.deploy(handle, now)
+        now += 100 * S
+        plane.advance(now)
+        np.testing.assert_array_equal(
+            plane.cold_sketch(handle), held(plane.take_requests(), index, cold=True)
+        )
+        assert sketches.count(plane.cold_sketch(handle)) > 30
+        plane.remove(handle, now)
+    alone, handle, _ = run(slow, (now - START) // S)
+    np.testing.assert_array_equal(plane.cold_sketch(stays), alone.cold_sketch(handle))
+    assert sketches.count(plane.cold_sketch(stays)) > 50

@@ -183,3 +183,12 @@ def test_ticks_are_short(value: float, text: str) -> None:
 def test_places_are_spread_evenly_and_hold_both_ends() -> None:
     assert quantile_places(3, 5) == [0, 1, 2]
     assert quantile_places(101, 5) == [0, 25, 50, 75, 100]
+
+
+def test_a_pods_cold_median_is_its_own(run: Path) -> None:
+    pods = RunData(run).pods
+    waited = pods.cold > 0
+    assert waited.sum() > 10
+    assert np.isnan(pods.cold_median_ms[~waited]).all()
+    assert (pods.cold_median_ms[waited] > 2_000).all()  # the example draws them around 3.2 s, pod by pod
+    assert len(set(pods.cold_median_ms[waited])) > 5
