@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from protocol.ports import Usage as Readings
 
 MAX_CLAIMS_A_TRANSACTION: Final = 100
-"""At about 45,000 gas an entry this stays under a sixth of a block of 30 million."""
+"""3.1 million gas when each is a first claim, 1.4 million later (contracts/gas.json): a tenth of a block of 30 million."""
 UNKNOWN_SHARE: Final = 3
 """A channel not seen for this fraction of its unlock time suspends its pod (protocol.md, "Life of a pod")."""
 WAKE_AT_LEAST_NS: Final = NS_PER_S
