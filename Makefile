@@ -23,7 +23,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test e2e check wire format bench wide lock clean distclean
+.PHONY: help setup setup-dev demo test e2e check wire format bench wide contracts gas lock clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,7 +66,7 @@ demo: setup  ## the main job on the real Azure trace; prints where the report is
 test: setup-dev  ## the tests, in five minutes at most
 	$(BIN)/python -m pytest -n $(WORKERS) $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
-e2e: setup-dev  ## the whole road: the command, its files, its bytes, the wheel
+e2e: setup-dev  ## the whole road: command, files, bytes, wheel, contracts (needs Node.js)
 	$(BIN)/python -m pytest --e2e -m e2e tests/e2e $(PYTEST)
 
 check: setup-dev  ## format, lint, types, import rules, locks
@@ -91,11 +91,22 @@ bench: setup-dev  ## speed and scale: every program under benchmarks/
 wide: setup-dev  ## the long runs: many more examples, soaks (hours)
 	HYPOTHESIS_PROFILE=wide $(BIN)/python -m pytest -n $(WORKERS) --wide $(PYTEST)
 
+# The stamp is npm's own file, so that a second call installs nothing.
+contracts/node_modules/.package-lock.json: contracts/package-lock.json
+	cd contracts && npm ci --silent --ignore-scripts
+	@touch $@
+
+contracts: contracts/node_modules/.package-lock.json  ## compile the contracts anew (needs Node.js)
+	cd contracts && node build.mjs
+
+gas: setup-dev  ## measure the contracts' gas anew (Python 3.11 or 3.12)
+	$(BIN)/python -m tests.contracts.gas
+
 # Several lines of versions fit all three Pythons; one is taken, so that each of them simulates with the same code.
 lock: | .venv/.python  ## write requirements/*.txt anew from pyproject.toml
 	@$(PIP) install --only-binary :all: $(UV)
 	$(LOCK) pyproject.toml requirements/setup.in --output-file requirements/base.txt
-	$(LOCK) pyproject.toml requirements/setup.in --extra dev --extra notebooks \
+	$(LOCK) pyproject.toml requirements/setup.in --extra dev --extra evm --extra notebooks \
 	  --constraint requirements/base.txt --output-file requirements/dev.txt
 
 clean:  ## remove what tools left; keeps .venv and runs/

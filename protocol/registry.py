@@ -2,8 +2,9 @@
 
 Pricing tables are immutable and numbered from 1; whoever registers one is subscribed to it. A table without
 subscribers is not listed and stays readable by its id. A provider's record is a content id; registering
-again replaces it and keeps the provider's place. Subscriptions outlive a deregistration: they are found
-again on return.
+again replaces it and keeps the provider's place. Of one that leaves, the last listed takes the place, so that
+nothing has to be moved that costs more the longer the list is. Subscriptions outlive a deregistration: they are
+found again on return. Pages are windows of places or ids: no number of entries makes one too large to read.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ class Registry:
     """What the contract holds; a value: `apply` returns another. Never change the mappings.
 
     Attributes:
-        providers: each listed provider's record, in order of registration.
+        providers: each listed provider's record, in their order: a new one comes last, and the last takes the
+            place of one that leaves.
         published: every table ever, by id.
         subscriptions: the ids that each subscriber offers, ascending; without empty ones.
         subscribers: how many offer each table, by id, ascending; without zeros.
@@ -191,15 +193,15 @@ class Registry:
         return tuple(self.providers.items())[start : start + count]
 
     def table_page(self, first_id: int, count: int) -> tuple[tuple[int, PriceTable], ...]:
-        """Tables that have subscribers, by id.
+        """Tables that have subscribers, among `count` ids from `first_id` on.
 
         Args:
-            first_id: the smallest id wanted; the next page begins after the last id of this one.
-            count: at most so many, from 1; fewer are returned only at the end.
+            first_id: the smallest id to look at, from 0.
+            count: how many ids to look at, from 1; the next page begins at `first_id + count`.
         """
         _check_page(first_id, count)
-        listed = [i for i in sorted(self.subscribers) if i >= first_id]
-        return tuple((i, self.published[i]) for i in listed[:count])
+        window = range(first_id, min(first_id + count, len(self.published) + 1))
+        return tuple((i, self.published[i]) for i in window if i in self.subscribers)
 
 
 def apply(
@@ -219,8 +221,7 @@ def apply(
         case DeregisterProvider():
             if caller not in registry.providers:
                 raise NotRegistered(f"0x{caller.hex()} is not listed")
-            rest = {a: c for a, c in registry.providers.items() if a != caller}
-            return replace(registry, providers=rest), (ProviderDeregistered(caller),)
+            return _without(registry, caller), (ProviderDeregistered(caller),)
         case RegisterPricingTable(token, prices, cpu_model, tee_type):
             table_id = len(registry.published) + 1
             table = PriceTable(
@@ -244,6 +245,14 @@ def apply(
             return _unsubscribe(registry, table_id, caller)
         case _:
             assert_never(command)
+
+
+def _without(registry: Registry, leaving: Address) -> Registry:
+    """`registry` without that provider, whose place the last one takes."""
+    listed = list(registry.providers.items())
+    last = listed.pop()
+    rest = [last if entry[0] == leaving else entry for entry in listed]
+    return replace(registry, providers=dict(rest))
 
 
 def _subscribe(

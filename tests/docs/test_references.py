@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "changes").glob("*.md"),
-                 *(ROOT / "scenarios").rglob("*.md"))
+                 *(ROOT / "scenarios").rglob("*.md"), *(ROOT / "contracts").glob("*.md"))
 )  # fmt: skip
 LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(#[^)]*)?\)")
 TEST = re.compile(r"`([\w/]*test_\w+\.py)(?:::(\w+))?`")

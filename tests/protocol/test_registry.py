@@ -80,11 +80,19 @@ def test_table_without_subscribers_is_not_listed_and_stays_readable() -> None:
     assert registry.table(1) == TABLE
 
 
-def test_pages_follow_each_other() -> None:
+def test_the_last_takes_the_place_of_one_that_leaves() -> None:
+    people = [Address(bytes([n]) * 20) for n in range(1, 5)]
+    registry = after(
+        *[(one, RegisterProvider(Cid("a"))) for one in people], (people[1], DeregisterProvider())
+    )
+    assert [a for a, _ in registry.provider_page(0, 9)] == [people[0], people[3], people[2]]
+    registry, _ = apply(registry, DeregisterProvider(), caller=people[2])
+    assert [a for a, _ in registry.provider_page(0, 9)] == [people[0], people[3]]
+
+
+def test_pages_are_windows_that_follow_each_other() -> None:
     registry = after(*[(PIA, RegisterPricingTable.of(TABLE))] * 5, (PIA, Unsubscribe(3)))
-    first = registry.table_page(0, 2)
-    assert [i for i, _ in first] == [1, 2]
-    assert [i for i, _ in registry.table_page(first[-1][0] + 1, 2)] == [4, 5]
+    assert [[i for i, _ in registry.table_page(first, 2)] for first in (0, 2, 4, 6)] == [[1], [2], [4, 5], []]
     for start, count in ((-1, 1), (0, 0)):
         with pytest.raises(BadInput):
             registry.table_page(start, count)
