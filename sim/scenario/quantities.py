@@ -128,7 +128,7 @@ def read_rate_per_s(value: object) -> Fraction:
 def write_rate(per_s: Fraction) -> str:
     """The first of s, min, h, d in which the rate is a decimal number."""
     for unit in ("s", "min", "h", "d", "w"):
-        if text := decimal(per_s * DURATIONS_NS[unit] / NS_PER_S):
+        if text := decimal(Fraction(per_s * DURATIONS_NS[unit], NS_PER_S)):
             return f"{text}/{unit}"
     raise ValueError(f"{per_s}/s is not a decimal number of events per s, min, h, d or w")
 
@@ -324,7 +324,7 @@ def write_rate_of_money(base: Fraction, token: Denomination, of: str) -> str:
         *(("core-s",) if of == "core-s" else ("GiB-s", "B-s") if of == "byte-s" else ()),
     ):
         per = _per(unit, of)
-        if per and (text := decimal(base * per / token.base_units)):
+        if per and (text := decimal(Fraction(base * per, token.base_units))):
             return f"{text} {token.symbol}/{unit}"
     raise ValueError(f"{base} base units of {token.symbol} per {of} is not a decimal price")
 
