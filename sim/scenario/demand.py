@@ -15,13 +15,14 @@ from sim.scenario.fields import (
     DurationNs,
     FilePath,
     GasMoney,
+    ImageBytes,
     Number,
     PaymentMoney,
-    PositiveBytes,
     PositiveNs,
     PositiveNumber,
     RatePerS,
     Share,
+    UnlockNs,
 )
 from sim.scenario.laws import Law, Model, OneOf, key, law_or
 from sim.scenario.supply import PolicySpec
@@ -263,7 +264,7 @@ class Image(Model):
         None,
         description="Publishers of the same image name share it in a node's cache; null: an image of its own for each publisher.",
     )
-    size_bytes: PositiveBytes = key("150MB", alias="size", description="Compressed size of its layers.")
+    size_bytes: ImageBytes = key("150MB", alias="size", description="Compressed size of its layers.")
 
 
 class PublisherWallet(Model):
@@ -344,7 +345,7 @@ class Publisher(Model):
     response_bytes: Bytes = key(0, description="Size of a response, billed as egress.")
     image: Image = key({}, description="What has to be pulled.")
     wallet: PublisherWallet = key({}, description="What each starts with.")
-    unlock_time_ns: PositiveNs = key(
+    unlock_time_ns: UnlockNs = key(
         "1h", alias="unlock_time", description="Unlock time of the channels it creates."
     )
     policies: PublisherPolicies = key({}, description="What each decides as it likes.")

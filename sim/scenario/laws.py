@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from sim.scenario import quantities as q
-from sim.scenario.fields import DurationNs, FilePath, Number, PositiveNs, PositiveNumber, Share
+from sim.scenario.fields import Cv, DurationNs, FilePath, PositiveNs, Shape
 
 
 def key(default: Any = ..., /, **rest: Any) -> Any:
@@ -73,7 +73,7 @@ class MeanCv(Model):
     """A law with two parameters."""
 
     mean_ns: PositiveNs = key(alias="mean", description="Mean.")
-    cv: PositiveNumber = key(description="Coefficient of variation: standard deviation divided by mean.")
+    cv: Cv = key(description="Coefficient of variation: standard deviation divided by mean.")
 
 
 class Bounds(Model):
@@ -95,7 +95,7 @@ class ScaleShape(Model):
     """A law with a heavy or light tail."""
 
     scale_ns: PositiveNs = key(alias="scale", description="Scale; for `pareto` the smallest value.")
-    shape: PositiveNumber = key(description="Shape; for `pareto` the tail's exponent.")
+    shape: Shape = key(description="Shape; for `pareto` the tail's exponent.")
 
 
 class Law(OneOf):
@@ -141,11 +141,8 @@ __all__ = [
     "Law",
     "MeanCv",
     "Model",
-    "Number",
     "OneOf",
-    "PositiveNumber",
     "ScaleShape",
-    "Share",
     "key",
     "law_or",
 ]

@@ -24,6 +24,7 @@ from sim.scenario.problems import KeyPath, Problem, ScenarioErrors
 from sim.scenario.quantities import Denomination
 from sim.scenario.resolve import to_data
 from sim.scenario.translate import translate
+from sim.scenario.world import DECIMALS_MAX
 from sim.scenario.yaml_file import Document, parse_yaml, read_yaml
 
 
@@ -107,7 +108,7 @@ def context_of(data: Any, base: Path) -> Context:
         if not isinstance(said, dict):
             return fallback
         symbol, decimals = said.get("symbol", fallback.symbol), said.get("decimals", fallback.decimals)
-        good = isinstance(symbol, str) and type(decimals) is int and 0 <= decimals <= 36
+        good = isinstance(symbol, str) and type(decimals) is int and 0 <= decimals <= DECIMALS_MAX
         return Denomination(symbol, decimals) if good else fallback
 
     return Context(base, token("payment", default.payment), token("gas", default.gas))

@@ -65,7 +65,7 @@ def read_duration_ns(value: object) -> int:
         if not match or match[2] not in DURATIONS_NS:
             hint = " (the unit is missing)" if re.fullmatch(r"[\d.]+", rest) else ""
             raise ValueError(f"{show(value)} is not {DURATION}{hint}")
-        total += Fraction(match[1]) * DURATIONS_NS[match[2]]
+        total += number(match[1], DURATION) * DURATIONS_NS[match[2]]
         rest = rest[match.end() :]
     if total.denominator != 1:
         raise ValueError(f"{show(value)} is finer than a nanosecond, the smallest step of virtual time")
@@ -209,7 +209,7 @@ class Denomination:
 
     Attributes:
         symbol: as people write it, such as `DAI`.
-        decimals: base units in one token are 10 to this power, 0 to 36.
+        decimals: base units in one token are 10 to this power.
     """
 
     symbol: str

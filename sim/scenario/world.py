@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,10 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_leng
 """Lower-case letters, digits and dashes: names become parts of paths and of Kubernetes names."""
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 """A whole number, 1 or more."""
+ChainId = Annotated[int, Field(ge=1, le=2**53, strict=True)]
+"""What EIP-155 calls one; public chains have numbers of eight digits and more."""
+DECIMALS_MAX: Final = 24
+"""YAM v2's, the most of the tokens that people test with; of the tables' 38 digits 14 are left before the point."""
 Whole = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 """A whole number, 0 or more."""
 
@@ -28,7 +32,7 @@ class Chain(Model):
     """The chain the contracts are on."""
 
     backend: Literal["model"] = key("model", description="`model`: the contracts' rules on block time.")
-    chain_id: Count = key(31337, description="Chain id; signatures are bound to it.")
+    chain_id: ChainId = key(31337, description="Chain id; signatures are bound to it.")
     block_time_ns: PositiveNs = key("2s", alias="block_time", description="Time between blocks.")
     confirmations: Count = key(3, description="Blocks after which a party believes what it sees.")
     gas_price_wei: GasPriceWei = key("0.05 gwei", alias="gas_price", description="Price of a unit of gas.")
@@ -42,7 +46,7 @@ class PaymentToken(Model):
         "DAI", pattern=r"^[A-Za-z][A-Za-z0-9.]{0,15}$", description="How amounts of it are written."
     )
     decimals: int = key(
-        18, ge=0, le=36, strict=True, description="Base units in one token are 10 to this power."
+        18, ge=0, le=DECIMALS_MAX, strict=True, description="Base units in one token are 10 to this power."
     )
 
 
@@ -53,7 +57,7 @@ class GasToken(Model):
         "ETH", pattern=r"^[A-Za-z][A-Za-z0-9.]{0,15}$", description="How amounts of it are written."
     )
     decimals: int = key(
-        18, ge=0, le=36, strict=True, description="Base units in one token are 10 to this power."
+        18, ge=0, le=DECIMALS_MAX, strict=True, description="Base units in one token are 10 to this power."
     )
     price_base: PaymentMoney | None = key(
         None,

@@ -6,6 +6,7 @@ most readers follow, makes them true, 750 and a date). A key given twice is an e
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -195,10 +196,8 @@ def _scalar(node: yaml.Node) -> Any:
         return int(text) if len(text) < 4000 else text
     if node.tag == _FLOAT:
         value = float(text)
-        short = len(text) < 40 and Fraction(
-            repr(value) if value not in (float("inf"), float("-inf")) else "0"
-        ) == Fraction(text)
-        return (
-            value if short else text
-        )  # a float that would lose digits stays text: quantities read it exactly
+        # One that a float would not hold stays text: quantities read it exactly. The first two conditions
+        # keep numbers such as 1e999999999 from being worked out.
+        ordinary = math.isfinite(value) and (value != 0 or not text.strip("+-.0"))
+        return value if ordinary and len(text) < 40 and Fraction(repr(value)) == Fraction(text) else text
     return text
