@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,10 @@ def key(default: Any = ..., /, **rest: Any) -> Any:
     return Field(default, **rest)
 
 
+class Unsound(Exception):
+    """A check looked at a part of the scenario that is wrong itself, which is reported where it stands."""
+
+
 class Model(BaseModel):
     """What every part of the tree has in common: unknown keys are errors, values do not change, defaults are checked."""
 
@@ -39,6 +43,14 @@ class Model(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=False,
     )
+
+    if not TYPE_CHECKING:  # or every attribute would seem to be there
+
+        def __getattr__(self, name: str) -> Any:
+            """What is missing in a partial tree (`sim.scenario.partial`)."""
+            if name in type(self).model_fields:
+                raise Unsound(name)
+            return super().__getattr__(name)
 
 
 class OneOf(Model):
@@ -143,6 +155,7 @@ __all__ = [
     "Model",
     "OneOf",
     "ScaleShape",
+    "Unsound",
     "key",
     "law_or",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 
 from protocol.manifest import Pod, pod_resources, volume_resources
 from protocol.units import NS_PER_S, Resource
 from sim.scenario import demand
 from sim.scenario import quantities as q
+from sim.scenario.laws import Unsound
 from sim.scenario.model import Scenario
 from sim.scenario.problems import KeyPath, ScenarioErrors
 from sim.scenario.supply import Nodes, Provider
@@ -19,7 +21,14 @@ from sim.trace_files import TraceFiles, read_trace
 def everybody_finds_a_provider(scenario: Scenario) -> Iterator[tuple[KeyPath, str]]:
     """For each publisher some provider has room, prices, terms and a deposit that it can meet."""
     for i, group in enumerate(scenario.publishers):
-        at: KeyPath = ("publishers", i)
+        with suppress(Unsound):
+            yield from _finds_a_provider(scenario, ("publishers", i), group)
+
+
+def _finds_a_provider(
+    scenario: Scenario, at: KeyPath, group: demand.Publisher
+) -> Iterator[tuple[KeyPath, str]]:
+    for _ in (0,):
         pod = _largest(group)
         if pod is None:
             continue  # its trace cannot be read, which is reported
