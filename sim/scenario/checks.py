@@ -21,9 +21,15 @@ from protocol.units import NS_PER_S
 from sim.scenario import convert, demand
 from sim.scenario import quantities as q
 from sim.scenario.laws import Law, Unsound
+from sim.scenario.limits import (
+    money_can_be_counted,
+    parties_can_be_held,
+    requests_can_be_run,
+    steps_can_be_run,
+)
 from sim.scenario.model import Scenario
 from sim.scenario.problems import KeyPath, Problem, ScenarioErrors, dotted, shown
-from sim.scenario.serving import everybody_finds_a_provider
+from sim.scenario.serving import everybody_finds_a_provider, providers_can_list_themselves
 from sim.scenario.supply import Provider
 from sim.scenario.world import Fault
 from sim.trace_files import empirical, read_seconds, read_trace
@@ -400,6 +406,11 @@ CHECKS: Final[tuple[Check, ...]] = (
     terms_are_safe,
     selections_name_what_exists,
     lifetimes_are_not_nothing,
+    providers_can_list_themselves,
     everybody_finds_a_provider,
+    requests_can_be_run,
+    steps_can_be_run,
+    parties_can_be_held,
+    money_can_be_counted,
 )
 """Every cross check, in the order they report."""
