@@ -38,7 +38,6 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         validate_default=True,
-        populate_by_name=True,
         use_attribute_docstrings=False,
         allow_inf_nan=False,
         hide_input_in_errors=False,
