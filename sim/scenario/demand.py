@@ -18,6 +18,7 @@ from sim.scenario.fields import (
     ImageBytes,
     Number,
     PaymentMoney,
+    PositiveMoney,
     PositiveNs,
     PositiveNumber,
     RatePerS,
@@ -180,7 +181,9 @@ class _Bounds(Model):
 class Keda(_Bounds):
     """As the Kubernetes autoscaler with KEDA's HTTP add-on does."""
 
-    policy: Literal["keda"]
+    policy: Literal["keda"] = key(
+        description="Replicas follow pending requests, in ticks; from zero at the first one."
+    )
     target_pending_requests: Target | None = key(
         None,
         description="Pending requests a replica; null: the manifest's `targetPendingRequests`, else 100.",
@@ -203,7 +206,7 @@ class Keda(_Bounds):
 class Kpa(_Bounds):
     """As Knative's pod autoscaler does."""
 
-    policy: Literal["kpa"]
+    policy: Literal["kpa"] = key(description="Replicas follow the mean of pending requests over a window.")
     target_pending_requests: Target | None = key(
         None,
         description="Pending requests a replica; null: the manifest's `targetPendingRequests`, else 100.",
@@ -221,14 +224,14 @@ class Kpa(_Bounds):
 class PerRequest(_Bounds):
     """One request a replica, the newest idle one first: the model of functions in the literature."""
 
-    policy: Literal["per_request"]
+    policy: Literal["per_request"] = key(description="A request without an idle replica starts one.")
     idle_ns: PositiveNs = key("600s", alias="idle", description="Idle time until a replica ends.")
 
 
 class Fixed(Model):
     """Always as many."""
 
-    policy: Literal["fixed"]
+    policy: Literal["fixed"] = key(description="The number never changes.")
     replicas: Count = key(1, description="How many.")
 
 
@@ -288,7 +291,7 @@ class Action(Model):
     at_ns: DurationNs = key(alias="at", description="When, from the publisher's arrival.")
     what: Literal["update", "logs", "unlock", "delete", "deposit"] = key(description="What it does.")
     manifest: Manifest | None = key(None, description="For `update`: the new manifest.")
-    amount_base: PaymentMoney | None = key(None, alias="amount", description="For `deposit`: how much.")
+    amount_base: PositiveMoney | None = key(None, alias="amount", description="For `deposit`: how much.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -210,13 +210,16 @@ def _named(value: object, token: q.Denomination) -> object:
     return value.replace("{token}", token.symbol) if isinstance(value, str) else value
 
 
-def _money(token: Callable[[Context], q.Denomination], name: str) -> Quantity:
+def _money(
+    token: Callable[[Context], q.Denomination], name: str, *, least: int | None = 0, above: int | None = None
+) -> Quantity:
     return Quantity(
         f"money ({name} token)",
         f"an amount of the {name} token, such as 5 DAI",
         lambda v, c: q.read_money(_named(v, token(c)), token(c)),
         lambda v, c: q.write_money(v, token(c)),
-        least=0,
+        least=least,
+        above=above,
         most=MONEY_MAX,
     )
 
@@ -231,6 +234,8 @@ def _gas(context: Context) -> q.Denomination:
 
 PaymentMoney = Annotated[int, _money(_payment, "payment")]
 """Base units of the payment token."""
+PositiveMoney = Annotated[int, _money(_payment, "payment", least=None, above=0)]
+"""Base units of the payment token, above 0: the contract takes no deposit of nothing (`AmountRequired`)."""
 GasMoney = Annotated[int, _money(_gas, "gas")]
 """Base units of the gas token."""
 

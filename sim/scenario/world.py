@@ -112,7 +112,9 @@ class _Fault(Model):
 class ProviderCrash(_Fault):
     """A provider's client stops and comes back with what its store holds."""
 
-    kind: Literal["provider_crash"]
+    kind: Literal["provider_crash"] = key(
+        description="A provider's client stops, and with `nodes` its nodes."
+    )
     provider: str = key(description="Which provider, as `<group>-<index>`.")
     nodes: bool = key(
         False, strict=True, description="Whether its nodes go down with it (what runs there fails)."
@@ -122,14 +124,14 @@ class ProviderCrash(_Fault):
 class PublisherCrash(_Fault):
     """A publisher's client stops and comes back with what its store holds."""
 
-    kind: Literal["publisher_crash"]
+    kind: Literal["publisher_crash"] = key(description="A publisher's client stops.")
     publisher: str = key(description="Which publisher, as `<group>-<index>`.")
 
 
 class NodeCrash(_Fault):
     """One node of a provider goes down with what runs on it."""
 
-    kind: Literal["node_crash"]
+    kind: Literal["node_crash"] = key(description="One node goes down.")
     provider: str = key(description="Which provider, as `<group>-<index>`.")
     node: Whole = key(description="Which of its nodes, from 0.")
 
@@ -137,7 +139,7 @@ class NodeCrash(_Fault):
 class RpcSilence(_Fault):
     """A party's chain endpoint answers nothing."""
 
-    kind: Literal["rpc_silence"]
+    kind: Literal["rpc_silence"] = key(description="A chain endpoint answers nothing.")
     party: str | None = key(
         None,
         description="Which provider or publisher, as `<group>-<index>`, or a whole group; null: everybody.",
@@ -147,7 +149,7 @@ class RpcSilence(_Fault):
 class PartitionFault(_Fault):
     """Messages between two regions are lost, as in `network.partitions`."""
 
-    kind: Literal["partition"]
+    kind: Literal["partition"] = key(description="Two regions cannot reach each other.")
     regions: tuple[str, str] = key(description="The two regions.")
 
 
