@@ -284,7 +284,8 @@ def scaling_is_possible(scenario: Scenario, at: KeyPath, group: demand.Publisher
     try:
         convert.to_scaling(group)
     except BadInput as error:
-        yield (*at, "scaling"), in_words(str(error))
+        key, text = in_words(str(error))
+        yield (*at, "scaling", key), text
 
 
 @each("publishers")
@@ -317,21 +318,35 @@ def traffic_has_a_port(scenario: Scenario, at: KeyPath, group: demand.Publisher)
         )
 
 
-def in_words(text: str) -> str:
-    """A scaling rule's refusal, which counts in nanoseconds and thousandths, as the scenario's keys are written."""
+_SCALING_KEYS: Final = {
+    "panic_permille": "panic_at", "up_permille": "up_times", "down_permille": "down_times",
+    "utilisation_permille": "utilisation", "tolerance_permille": "tolerance", "target_m": "target_pending_requests",
+    **{f"{key}_ns": key for key in ("tick", "stable", "panic", "idle", "grace")},
+}  # fmt: skip
+"""How a scenario writes the parameters of the scaling rules."""
+
+
+def in_words(text: str) -> tuple[str, str]:
+    """A scaling rule's refusal, which counts in nanoseconds and thousandths, in the scenario's words.
+
+    Returns:
+        The key of `scaling` that it is about, and what is wrong with its value.
+    """
+    text = text.replace(" / 1000", "")
+    name, _, rest = text.partition(" is ")
+    parameter = name.rpartition(" × ")[2]
 
     def said(match: re.Match[str]) -> str:
-        return (
-            q.write_duration(int(match[0]))
-            if nanoseconds
-            else str(q.write_number(Fraction(int(match[0]), 1000)))
-        )
+        value = int(match[0])
+        if parameter.endswith("_ns"):
+            return q.write_duration(value)
+        return str(q.write_number(Fraction(value, 1000 if parameter.endswith(("_permille", "_m")) else 1)))
 
-    name, _, rest = text.partition(" ")
-    nanoseconds = name.endswith("_ns")
-    if not nanoseconds and not name.endswith("_permille"):
-        return text
-    return f"{name.removesuffix('_ns').removesuffix('_permille')} {re.sub(r'[0-9]+', said, rest)}"
+    rest = re.sub(r"\b[0-9]+\b", said, rest)
+    whole = f"{rest}" if parameter == name else f"{name} is {rest}"
+    for internal, key in _SCALING_KEYS.items():
+        whole = whole.replace(internal, f"`{key}`")
+    return _SCALING_KEYS.get(parameter, parameter), whole
 
 
 def images_agree(scenario: Scenario) -> Iterator[Found]:

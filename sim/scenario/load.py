@@ -221,7 +221,7 @@ def _with_policies(scenario: Scenario) -> tuple[Scenario, list[checks.Found]]:
                 continue
             except policies.BadPolicy as error:
                 where: KeyPath = (*at, "policies", kind)
-                bad.extend(((*where, "with", key) if key else where, text) for key, text in error.found)
+                bad.extend(((*where, "with", *key) if key else where, text) for key, text in error.found)
                 continue
             if settings is not None:
                 changed[kind] = spec.model_copy(update={"with_": settings})
