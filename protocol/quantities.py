@@ -14,6 +14,10 @@ from typing import Final
 _NUMBER_TEXT: Final = r"[+-]?(?:\d+(?:_\d+)*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _NUMBER: Final = re.compile(rf"\s*({_NUMBER_TEXT})\s*")
 
+_DIGITS_MAX: Final = 100
+_EXPONENT_MAX: Final = 400  # a little more than a float's
+"""No amount is longer; `1e999999999` would take gigabytes before it could be found too large."""
+
 BYTES: Final[dict[str, int]] = {
     "Pi": 2**50,
     "Ti": 2**40,
@@ -44,7 +48,16 @@ def number(value: object, what: str) -> Fraction:
     text = repr(value) if isinstance(value, float) else value
     if not (match := _NUMBER.fullmatch(text)):
         raise ValueError(f"{show(value)} is not {what}")
-    return Fraction(match[1].replace("_", ""))
+    return _exact(match[1])
+
+
+def _exact(text: str) -> Fraction:
+    digits, _, exponent = text.replace("_", "").lower().partition("e")
+    if len(digits) > _DIGITS_MAX or len(exponent) > _DIGITS_MAX or abs(int(exponent or 0)) > _EXPONENT_MAX:
+        raise ValueError(
+            f"{show(text)} is too long a number: at most {_DIGITS_MAX} digits and exponents of {_EXPONENT_MAX}"
+        )
+    return Fraction(digits) * Fraction(10) ** int(exponent or 0)
 
 
 def show(value: object) -> str:
@@ -59,7 +72,11 @@ def show(value: object) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    return str(value)
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number of more than 4,300 digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def decimal(value: Fraction) -> str | None:
@@ -78,9 +95,13 @@ def decimal(value: Fraction) -> str | None:
 
 
 def split(text: str) -> tuple[Fraction, str] | None:
-    """The number that a text begins with, and the rest of it; None when it begins with none."""
+    """The number that a text begins with, and the rest of it; None when it begins with none.
+
+    Raises:
+        ValueError: the number is too long to be an amount.
+    """
     match = _NUMBER.match(text)
-    return (Fraction(match[1].replace("_", "")), text[match.end() :].strip()) if match else None
+    return (_exact(match[1]), text[match.end() :].strip()) if match else None
 
 
 CPU: Final = "an amount of CPU: cores such as 2 or 0.5, or millicores such as 500m"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,7 +77,8 @@ def run(
         workers: processes for the replications, 1 or more; they change no byte of the tables.
         out: the run's directory itself; None: a new one under `runs/<name>/`.
         progress: told how far it is.
-        notice: told, in words, of what keeps a person waiting: compiling, once, takes half a minute or so.
+        notice: told, in words, of what keeps a person waiting (compiling, once, takes half a minute or so), and
+            that a sweep is not run.
 
     Raises:
         BadInput: the scenario or an argument is wrong; nothing was run.
@@ -89,6 +90,8 @@ def run(
         raise BadInput(f"workers: {workers}; allowed are whole numbers of 1 and more")
     started = datetime.now(UTC)
     text = resolved(scenario)
+    if scenario.sweep and notice is not None:
+        notice(_sweep_is_not_run(scenario.sweep))
     directory = make_directory(scenario.name, text, started=started, out=None if out is None else Path(out))
     begun = time.perf_counter()
     several = workers > 1 and scenario.replications > 1
@@ -101,6 +104,11 @@ def run(
         else:
             outcomes = _run_one_by_one(scenario, directory, progress, stop)
         return _conclude(scenario, directory, started, time.perf_counter() - begun, outcomes)
+
+
+def _sweep_is_not_run(sweep: Mapping[str, Sequence[object]]) -> str:
+    keys = ", ".join(f"{key} ({len(values)} values)" for key, values in sweep.items())
+    return f"the sweep is checked, not run: the scenario is run as the rest of it says; left out: {keys}"
 
 
 class _Telling:
@@ -204,6 +212,7 @@ def _conclude(
             gas_token=scenario.tokens.gas.symbol,
             gas_decimals=scenario.tokens.gas.decimals,
             not_modelled=NOT_MODELLED,
+            notes={"sweep": _sweep_is_not_run(scenario.sweep)} if scenario.sweep else {},
         ),
     )
     summary = write_summary(directory)

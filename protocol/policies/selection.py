@@ -161,9 +161,12 @@ class Weighted(Filters):
 
     def _weight(self, candidate: Candidate, least: int) -> float:
         cheapness = least / candidate.cost_an_hour if candidate.cost_an_hour else 1.0
-        matches = [p for p in self.region_weights if any(r.startswith(p) for r in candidate.regions)]
-        region = self.region_weights[max(matches, key=len)] if matches else 1.0
-        return float(cheapness**self.price_power * region)
+        return float(cheapness**self.price_power * self.region_weight(candidate.regions))
+
+    def region_weight(self, regions: Sequence[str]) -> float:
+        """The weight of a provider in these regions; 0 leaves it out."""
+        matches = [p for p in self.region_weights if any(r.startswith(p) for r in regions)]
+        return self.region_weights[max(matches, key=len)] if matches else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

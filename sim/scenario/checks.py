@@ -1,14 +1,17 @@
 """What must hold between the parts of a scenario, and between it and the files it names.
 
 Each check takes the whole scenario and yields what is wrong, with its path. All of them run, so that a
-person sees everything at once. They are in the table `CHECKS`, which the reference lists.
+person sees everything at once; where a part that one looks at is wrong itself (`Unsound`), it goes on with
+the next. They are in the table `CHECKS`, which the reference lists.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,14 +20,24 @@ from protocol.manifest import hint
 from protocol.units import NS_PER_S
 from sim.scenario import convert, demand
 from sim.scenario import quantities as q
-from sim.scenario.laws import Law
+from sim.scenario.laws import Law, Unsound
+from sim.scenario.limits import (
+    money_can_be_counted,
+    parties_can_be_held,
+    requests_can_be_run,
+    steps_can_be_run,
+)
 from sim.scenario.model import Scenario
 from sim.scenario.problems import KeyPath, Problem, ScenarioErrors, dotted, shown
-from sim.scenario.serving import everybody_finds_a_provider
+from sim.scenario.serving import everybody_finds_a_provider, providers_can_list_themselves
+from sim.scenario.supply import Provider
+from sim.scenario.world import Fault
 from sim.trace_files import empirical, read_seconds, read_trace
 
 Found = tuple[KeyPath, str] | Problem
 """What is wrong: at a path of the scenario, or in a file it names."""
+
+Check = Callable[[Scenario], Iterator[Found]]
 
 TRANSACTION_DEADLINE_NS: Final = 300 * NS_PER_S
 UNLOCK_FACTOR: Final = 3
@@ -34,7 +47,34 @@ gets through; the deadline is the protocol's default."""
 
 def cross_check(scenario: Scenario) -> list[Found]:
     """Everything that is wrong, in the order of `CHECKS`."""
-    return [found for check in CHECKS for found in check(scenario)]
+    found: list[Found] = []
+    for check in CHECKS:
+        with suppress(Unsound):
+            found.extend(check(scenario))
+    return found
+
+
+def each(key: str) -> Callable[[Callable[[Scenario, KeyPath, Any], Iterator[Found]]], Check]:
+    """Makes a check of one member of the list `key` a check of all of them."""
+
+    def made(check: Callable[[Scenario, KeyPath, Any], Iterator[Found]]) -> Check:
+        @wraps(check)
+        def of_all(scenario: Scenario) -> Iterator[Found]:
+            for i, member in enumerate(getattr(scenario, key)):
+                with suppress(Unsound):
+                    yield from check(scenario, (key, i), member)
+
+        return of_all
+
+    return made
+
+
+def _part(scenario: Scenario, path: KeyPath) -> Any:
+    """What is at a path of attributes and indices."""
+    here: Any = scenario
+    for part in path:
+        here = here[part] if isinstance(part, int) else getattr(here, part)
+    return here
 
 
 # --- names and times -------------------------------------------------------------------------------
@@ -43,73 +83,80 @@ def cross_check(scenario: Scenario) -> list[Found]:
 def names_are_unique(scenario: Scenario) -> Iterator[Found]:
     """Groups of providers and publishers have different names."""
     seen: dict[str, str] = {}
-    named = [(("providers", i), group.name) for i, group in enumerate(scenario.providers)]
-    named += [(("publishers", i), group.name) for i, group in enumerate(scenario.publishers)]
-    for at, name in named:
-        if name in seen:
-            yield (*at, "name"), f"'{name}' is taken by {seen[name]}; names of groups are unique"
-        seen.setdefault(name, dotted(at))
+    for key in ("providers", "publishers"):
+        with suppress(Unsound):
+            for i, group in enumerate(getattr(scenario, key)):
+                with suppress(Unsound):
+                    if group.name in seen:
+                        text = f"'{group.name}' is taken by {seen[group.name]}; names of groups are unique"
+                        yield (key, i, "name"), text
+                    seen.setdefault(group.name, dotted((key, i)))
 
 
 def times_fit(scenario: Scenario) -> Iterator[Found]:
     """What happens, happens before the end; the sampling interval is no longer than the run."""
     end = scenario.duration_ns
     last = q.write_duration(end)
-    if scenario.output.sampling_ns > end:
-        yield (
-            ("output", "sampling"),
-            f"{q.write_duration(scenario.output.sampling_ns)} is longer than the run of {last}",
-        )
-    places: list[tuple[KeyPath, int]] = [
-        (("faults", i, "at"), fault.at_ns) for i, fault in enumerate(scenario.faults)
-    ]
-    places += [
-        (("chain", "outages", i, "at"), outage.at_ns) for i, outage in enumerate(scenario.chain.outages)
-    ]
-    places += [
-        (("network", "partitions", i, "at"), part.at_ns) for i, part in enumerate(scenario.network.partitions)
-    ]
-    for i, group in enumerate(scenario.publishers):
-        if group.arrive.constant_ns is not None:
-            places.append((("publishers", i, "arrive"), group.arrive.constant_ns))
-        places += [
-            (("publishers", i, "actions", j, "at"), action.at_ns) for j, action in enumerate(group.actions)
-        ]
-        if group.traffic.trace is not None:
-            places.append((("publishers", i, "traffic", "trace", "delay"), group.traffic.trace.delay_ns))
-    for path, at_ns in places:
+    with suppress(Unsound):
+        if scenario.output.sampling_ns > end:
+            text = f"{q.write_duration(scenario.output.sampling_ns)} is longer than the run of {last}"
+            yield ("output", "sampling"), text
+    for path, at_ns in _instants(scenario):
         if at_ns >= end:
             yield path, f"{q.write_duration(at_ns)} is not before the end of the run, {last}"
 
 
-def faults_name_what_exists(scenario: Scenario) -> Iterator[Found]:
-    """Providers, publishers, nodes and regions that faults and partitions name are in the scenario."""
-    providers = {member.name: member.group for member in scenario.provider_members()}
-    publishers = [member.name for member in scenario.publisher_members()]
-    groups = [group.name for group in scenario.providers] + [group.name for group in scenario.publishers]
-    for i, fault in enumerate(scenario.faults):
-        at: KeyPath = ("faults", i)
-        match fault.kind:
-            case "provider_crash" | "node_crash":
-                group = providers.get(fault.provider)
-                if group is None:
-                    yield (*at, "provider"), _no_member("provider", fault.provider, scenario.providers)
-                elif fault.kind == "node_crash" and fault.node >= (
-                    count := sum(n.count for n in group.nodes)
-                ):
-                    yield (*at, "node"), f"{fault.node}: {fault.provider} has {count} nodes, 0 to {count - 1}"
-            case "publisher_crash":
-                if fault.publisher not in publishers:
-                    yield (*at, "publisher"), _no_member("publisher", fault.publisher, scenario.publishers)
-            case "rpc_silence":
-                known = [*providers, *publishers, *groups]
-                if fault.party is not None and fault.party not in known:
-                    yield (
-                        (*at, "party"),
-                        f"there is no provider, publisher or group '{fault.party}'; {_near(fault.party, groups)}",
-                    )
-            case "partition":
-                yield from _regions(scenario, fault.regions, (*at, "regions"))
+def _instants(scenario: Scenario) -> Iterator[tuple[KeyPath, int]]:
+    lists: list[KeyPath] = [("faults",), ("chain", "outages"), ("network", "partitions")]
+    with suppress(Unsound):
+        for i, group in enumerate(scenario.publishers):
+            at: KeyPath = ("publishers", i)
+            lists.append((*at, "actions"))
+            with suppress(Unsound):
+                if group.arrive.constant_ns is not None:
+                    yield (*at, "arrive"), group.arrive.constant_ns
+            with suppress(Unsound):
+                if group.traffic.trace is not None:
+                    yield (*at, "traffic", "trace", "delay"), group.traffic.trace.delay_ns
+    for path in lists:
+        with suppress(Unsound):
+            for i, one in enumerate(_part(scenario, path)):
+                with suppress(Unsound):
+                    yield (*path, i, "at"), one.at_ns
+
+
+@each("faults")
+def faults_name_what_exists(scenario: Scenario, at: KeyPath, fault: Fault) -> Iterator[Found]:
+    """Providers, publishers, nodes and regions that faults name are in the scenario."""
+    match fault.kind:
+        case "provider_crash" | "node_crash":
+            group = {member.name: member.group for member in scenario.provider_members()}.get(fault.provider)
+            if group is None:
+                yield (*at, "provider"), _no_member("provider", fault.provider, scenario.providers)
+            elif fault.kind == "node_crash" and fault.node >= (count := sum(n.count for n in group.nodes)):
+                yield (*at, "node"), f"{fault.node}: {fault.provider} has {count} nodes, 0 to {count - 1}"
+        case "publisher_crash":
+            if fault.publisher not in [member.name for member in scenario.publisher_members()]:
+                yield (*at, "publisher"), _no_member("publisher", fault.publisher, scenario.publishers)
+        case "rpc_silence" if fault.party is not None:
+            groups = [group.name for group in scenario.providers]
+            groups += [group.name for group in scenario.publishers]
+            known = {*groups, *(member.name for member in scenario.provider_members())}
+            known |= {member.name for member in scenario.publisher_members()}
+            if fault.party not in known:
+                near = _near(fault.party, groups)
+                yield (
+                    (*at, "party"),
+                    f"there is no provider, publisher or group '{fault.party}'; {near}",
+                )
+        case "partition":
+            yield from _regions(scenario, fault.regions, (*at, "regions"))
+        case _:
+            pass
+
+
+def partitions_name_regions(scenario: Scenario) -> Iterator[Found]:
+    """Regions that `network.partitions` names have somebody in them."""
     for i, partition in enumerate(scenario.network.partitions):
         yield from _regions(scenario, partition.regions, ("network", "partitions", i, "regions"))
 
@@ -141,207 +188,244 @@ def _regions(scenario: Scenario, regions: tuple[str, str], at: KeyPath) -> Itera
 # --- files -----------------------------------------------------------------------------------------
 
 
-def files_are_sound(scenario: Scenario) -> Iterator[Found]:
-    """Traces, replays and measured laws can be read, and have the rows that are asked for."""
-    reported: set[object] = set()
-    for i, group in enumerate(scenario.publishers):
-        at: KeyPath = ("publishers", i)
-        trace = group.traffic.trace
-        if trace is not None:
-            try:
-                files = read_trace(trace.files)
-            except ScenarioErrors as error:
-                if not trace.files.is_dir():
-                    yield (
-                        (*at, "traffic", "trace", "files"),
-                        f"'{shown(trace.files)}': there is no such folder",
-                    )
-                elif trace.files not in reported:
-                    reported.add(trace.files)
-                    yield from error.problems
-                continue
-            first, past = trace.rows
-            rows: KeyPath = (*at, "traffic", "trace", "rows")
-            if past > len(files.functions):
-                yield (
-                    rows,
-                    f"'{first}:{past}': the trace has rows 0 to {len(files.functions) - 1}, so at most '{first}:{len(files.functions)}'",
-                )
-            elif past - first != group.count:
-                yield (
-                    rows,
-                    f"'{first}:{past}' are {past - first} rows for {group.count} publishers; each needs one of its own",
-                )
-        if group.traffic.replay is not None:
-            yield from _readable(read_seconds, group.traffic.replay, (*at, "traffic", "replay"), reported)
+@each("publishers")
+def traces_are_sound(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
+    """Traces can be read, and have the rows that are asked for."""
+    trace = group.traffic.trace
+    if trace is None:
+        return
+    try:
+        files = read_trace(trace.files)
+    except ScenarioErrors as error:
+        if not trace.files.is_dir():
+            text = f"'{shown(trace.files)}': there is no such folder"
+            yield (*at, "traffic", "trace", "files"), text
+        else:
+            yield from error.problems
+        return
+    first, past = trace.rows
+    rows: KeyPath = (*at, "traffic", "trace", "rows")
+    if past > len(files.functions):
+        last = len(files.functions)
+        yield (
+            rows,
+            f"'{first}:{past}': the trace has rows 0 to {last - 1}, so at most '{first}:{last}'",
+        )
+    elif past - first != group.count:
+        yield (
+            rows,
+            f"'{first}:{past}' are {past - first} rows for {group.count} publishers; each needs one of its own",
+        )
+
+
+@each("publishers")
+def replays_are_sound(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
+    """Replays can be read."""
+    if group.traffic.replay is not None:
+        yield from _readable(read_seconds, group.traffic.replay, (*at, "traffic", "replay"))
+
+
+def measured_laws_are_sound(scenario: Scenario) -> Iterator[Found]:
+    """The files of measured laws can be read."""
     for path, law in laws_of(scenario):
         if law.empirical is not None:
-            yield from _readable(empirical, law.empirical, (*path, "empirical"), reported)
+            yield from _readable(empirical, law.empirical, (*path, "empirical"))
 
 
-def _readable(
-    read: Callable[[Path], object], file: Path, at: KeyPath, reported: set[object]
-) -> Iterator[Found]:
+def _readable(read: Callable[[Path], object], file: Path, at: KeyPath) -> Iterator[Found]:
     try:
         read(file)
     except ScenarioErrors as error:
         for problem in error.problems:
-            if problem.line is None:
-                yield at, f"'{problem.file}': {problem.text}"
-            elif problem not in reported:
-                reported.add(problem)
-                yield problem
+            yield problem if problem.line is not None else (at, f"'{problem.file}': {problem.text}")
 
 
 def laws_of(scenario: Scenario) -> Iterator[tuple[KeyPath, Law]]:
     """Every law of durations, with its path."""
-    yield ("network", "latency"), scenario.network.latency
-    yield ("network", "latency_same_region"), scenario.network.latency_same_region
-    for i, provider in enumerate(scenario.providers):
-        yield ("providers", i, "cold_start", "schedule"), provider.cold_start.schedule
-        yield ("providers", i, "cold_start", "application"), provider.cold_start.application
-    for i, group in enumerate(scenario.publishers):
-        for name in ("arrive", "service", "first_service", "lifetime"):
-            law = getattr(group, name)
+    paths: list[KeyPath] = [("network", "latency"), ("network", "latency_same_region")]
+    for key, names in (
+        ("providers", (("cold_start", "schedule"), ("cold_start", "application"))),
+        ("publishers", (("arrive",), ("service",), ("first_service",), ("lifetime",))),
+    ):
+        with suppress(Unsound):
+            paths += [(key, i, *name) for i in range(len(getattr(scenario, key))) for name in names]
+    for path in paths:
+        with suppress(Unsound):
+            law = _part(scenario, path)
             if isinstance(law, Law):
-                yield ("publishers", i, name), law
+                yield path, law
 
 
-def trace_is_there_when_used(scenario: Scenario) -> Iterator[Found]:
+@each("publishers")
+def trace_is_there_when_used(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
     """`service: trace` and `memory: trace` need traffic from a trace."""
-    for i, group in enumerate(scenario.publishers):
-        if group.traffic.trace is not None:
-            continue
-        for name in ("service", "memory"):
+    if group.traffic.trace is not None:
+        return
+    kind = group.traffic.kind.removesuffix("_ns")
+    for name in ("service", "memory"):
+        with suppress(Unsound):
             if getattr(group, name) == "trace":
-                yield (
-                    ("publishers", i, name),
-                    f"'trace' needs traffic from a trace; it is {group.traffic.kind.removesuffix('_ns')} here",
-                )
+                yield (*at, name), f"'trace' needs traffic from a trace; it is {kind} here"
 
 
 # --- what contradicts itself -----------------------------------------------------------------------
 
 
-def scaling_is_possible(scenario: Scenario) -> Iterator[Found]:
-    """Replicas, slots and the scaling policy fit each other and the manifest."""
-    for i, group in enumerate(scenario.publishers):
-        at: KeyPath = ("publishers", i)
-        least, most, _ = convert.bounds(group)
-        if least > most:
-            yield (
-                (*at, "scaling"),
-                f"at least {least} replicas and at most {most}: the least is more than the most",
-            )
-            continue
-        try:
-            convert.to_scaling(group)
-        except BadInput as error:
-            yield (*at, "scaling"), in_words(str(error))
+@each("publishers")
+def scaling_is_possible(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
+    """Replicas and the scaling policy fit each other and the manifest."""
+    least, most, _ = convert.bounds(group)
+    if least > most:
+        yield (
+            (*at, "scaling"),
+            f"at least {least} replicas and at most {most}: the least is more than the most",
+        )
+        return
+    try:
+        convert.to_scaling(group)
+    except BadInput as error:
+        key, text = in_words(str(error))
+        yield (*at, "scaling", key), text
+
+
+@each("publishers")
+def serving_is_possible(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
+    """Slots, discipline and dispatch fit each other and the scaling policy."""
+    with suppress(Unsound):
         if isinstance(group.scaling, demand.PerRequest):
+            contradicts = "contradict `scaling.policy: per_request`, which serves one request a replica"
             if group.slots != 1:
-                yield (
-                    (*at, "slots"),
-                    f"{group.slots} slots contradict `scaling.policy: per_request`, which serves one request a replica",
-                )
+                yield (*at, "slots"), f"{group.slots} slots {contradicts}"
             if group.discipline != "slots":
                 yield (
                     (*at, "discipline"),
-                    f"'{group.discipline}' contradicts `scaling.policy: per_request`, which serves one request a replica",
+                    f"'{group.discipline}' {contradicts.replace('contradict', 'contradicts', 1)}",
                 )
-        if group.discipline == "processor_sharing" and group.dispatch == "central":
-            yield (
-                (*at, "dispatch"),
-                "'central' contradicts `discipline: processor_sharing`: nothing waits in a central queue",
-            )
-        if not group.manifest.http and group.traffic.none is None:
-            yield (
-                (*at, "traffic"),
-                "the manifest has no HTTP port, so nobody can call it; give a container a `port`, or write `traffic: {none: true}`",
-            )
-
-
-def in_words(text: str) -> str:
-    """A scaling rule's refusal, which counts in nanoseconds and thousandths, as the scenario's keys are written."""
-
-    def said(match: re.Match[str]) -> str:
-        return (
-            q.write_duration(int(match[0]))
-            if nanoseconds
-            else str(q.write_number(Fraction(int(match[0]), 1000)))
+    if group.discipline == "processor_sharing" and group.dispatch == "central":
+        yield (
+            (*at, "dispatch"),
+            "'central' contradicts `discipline: processor_sharing`: nothing waits in a central queue",
         )
 
-    name, _, rest = text.partition(" ")
-    nanoseconds = name.endswith("_ns")
-    if not nanoseconds and not name.endswith("_permille"):
-        return text
-    return f"{name.removesuffix('_ns').removesuffix('_permille')} {re.sub(r'[0-9]+', said, rest)}"
+
+@each("publishers")
+def traffic_has_a_port(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
+    """Who is called has an HTTP port."""
+    if not group.manifest.http and group.traffic.none is None:
+        yield (
+            (*at, "traffic"),
+            "the manifest has no HTTP port, so nobody can call it; give a container a `port`, or write `traffic: {none: true}`",
+        )
+
+
+_SCALING_KEYS: Final = {
+    "panic_permille": "panic_at", "up_permille": "up_times", "down_permille": "down_times",
+    "utilisation_permille": "utilisation", "tolerance_permille": "tolerance", "target_m": "target_pending_requests",
+    **{f"{key}_ns": key for key in ("tick", "stable", "panic", "idle", "grace")},
+}  # fmt: skip
+"""How a scenario writes the parameters of the scaling rules."""
+
+
+def in_words(text: str) -> tuple[str, str]:
+    """A scaling rule's refusal, which counts in nanoseconds and thousandths, in the scenario's words.
+
+    Returns:
+        The key of `scaling` that it is about, and what is wrong with its value.
+    """
+    text = text.replace(" / 1000", "")
+    name, _, rest = text.partition(" is ")
+    parameter = name.rpartition(" × ")[2]
+
+    def said(match: re.Match[str]) -> str:
+        value = int(match[0])
+        if parameter.endswith("_ns"):
+            return q.write_duration(value)
+        return str(q.write_number(Fraction(value, 1000 if parameter.endswith(("_permille", "_m")) else 1)))
+
+    rest = re.sub(r"\b[0-9]+\b", said, rest)
+    whole = f"{rest}" if parameter == name else f"{name} is {rest}"
+    for internal, key in _SCALING_KEYS.items():
+        whole = whole.replace(internal, f"`{key}`")
+    return _SCALING_KEYS.get(parameter, parameter), whole
 
 
 def images_agree(scenario: Scenario) -> Iterator[Found]:
     """Publishers that share an image agree on its size."""
     sizes: dict[str, tuple[int, str]] = {}
     for i, group in enumerate(scenario.publishers):
-        name, size = group.image.name, group.image.size_bytes
-        if name is None:
-            continue
-        first, where = sizes.setdefault(name, (size, f"publishers.{i}"))
-        if first != size:
-            yield (
-                ("publishers", i, "image", "size"),
-                f"image '{name}' is {q.write_bytes(size)} here and {q.write_bytes(first)} in {where}",
-            )
-
-
-def terms_are_safe(scenario: Scenario) -> Iterator[Found]:
-    """A provider's unlock time leaves time for a final claim."""
-    for i, group in enumerate(scenario.providers):
-        terms = group.terms
-        confirming = scenario.chain.confirmations * scenario.chain.block_time_ns
-        least = UNLOCK_FACTOR * (terms.tick_ns + confirming + TRANSACTION_DEADLINE_NS)
-        if terms.min_unlock_time_ns < least:
-            yield (
-                ("providers", i, "terms", "min_unlock_time"),
-                (
-                    f"{q.write_duration(terms.min_unlock_time_ns)} is too short for a final claim: at least "
-                    f"{q.write_duration(least)}, 3 x (tick + confirmations + 300s for a transaction)"
-                ),
-            )
-
-
-def policies_agree(scenario: Scenario) -> Iterator[Found]:
-    """Selections name providers and regions that exist, and a leaving publisher leaves before the end."""
-    regions = {group.region for group in scenario.providers}
-    members = {member.name for member in scenario.provider_members()}
-    for i, group in enumerate(scenario.publishers):
-        at: KeyPath = ("publishers", i, "policies", "selection", "with")
-        spec = group.policies.selection
-        wanted = spec.with_.get("regions")
-        for j, region in enumerate(wanted if isinstance(wanted, list | tuple) else []):
-            if not any(known.startswith(str(region)) for known in regions):
+        with suppress(Unsound):
+            name, size = group.image.name, group.image.size_bytes
+            if name is None:
+                continue
+            first, where = sizes.setdefault(name, (size, f"publishers.{i}"))
+            if first != size:
                 yield (
-                    (*at, "regions", j),
-                    f"no provider is in region '{region}'; {hint(str(region), regions)}",
+                    ("publishers", i, "image", "size"),
+                    f"image '{name}' is {q.write_bytes(size)} here and {q.write_bytes(first)} in {where}",
                 )
-        named = spec.with_.get("providers") if spec.use == "by_hand" else None
-        for j, name in enumerate(named if isinstance(named, list | tuple) else []):
-            if name not in members:
-                yield (*at, "providers", j), _no_member("provider", str(name), scenario.providers)
-        lifetime = group.lifetime
-        if isinstance(lifetime, Law) and lifetime.constant_ns == 0:
-            yield ("publishers", i, "lifetime"), "0s: a publisher that leaves as it comes runs nothing"
 
 
-CHECKS: Final[tuple[Callable[[Scenario], Iterator[Found]], ...]] = (
+@each("providers")
+def terms_are_safe(scenario: Scenario, at: KeyPath, group: Provider) -> Iterator[Found]:
+    """A provider's unlock time leaves time for a final claim."""
+    terms = group.terms
+    confirming = scenario.chain.confirmations * scenario.chain.block_time_ns
+    least = UNLOCK_FACTOR * (terms.tick_ns + confirming + TRANSACTION_DEADLINE_NS)
+    if terms.min_unlock_time_ns < least:
+        yield (
+            (*at, "terms", "min_unlock_time"),
+            (
+                f"{q.write_duration(terms.min_unlock_time_ns)} is too short for a final claim: at least "
+                f"{q.write_duration(least)}, 3 x (tick + confirmations + 300s for a transaction)"
+            ),
+        )
+
+
+@each("publishers")
+def selections_name_what_exists(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
+    """Selections name providers and regions that exist."""
+    spec = group.policies.selection
+    at = (*at, "policies", "selection", "with")
+    regions = {provider.region for provider in scenario.providers}
+    wanted = spec.with_.get("regions")
+    for j, region in enumerate(wanted if isinstance(wanted, list | tuple) else []):
+        if not any(known.startswith(str(region)) for known in regions):
+            yield (*at, "regions", j), f"no provider is in region '{region}'; {hint(str(region), regions)}"
+    named = spec.with_.get("providers") if spec.use == "by_hand" else None
+    members = {member.name for member in scenario.provider_members()}
+    for j, name in enumerate(named if isinstance(named, list | tuple) else []):
+        if name not in members:
+            yield (*at, "providers", j), _no_member("provider", str(name), scenario.providers)
+
+
+@each("publishers")
+def lifetimes_are_not_nothing(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
+    """A publisher does not leave as it comes."""
+    if isinstance(group.lifetime, Law) and group.lifetime.constant_ns == 0:
+        yield (*at, "lifetime"), "0s: a publisher that leaves as it comes runs nothing; above 0s is allowed"
+
+
+CHECKS: Final[tuple[Check, ...]] = (
     names_are_unique,
     times_fit,
     faults_name_what_exists,
-    files_are_sound,
+    partitions_name_regions,
+    traces_are_sound,
+    replays_are_sound,
+    measured_laws_are_sound,
     trace_is_there_when_used,
     scaling_is_possible,
+    serving_is_possible,
+    traffic_has_a_port,
     images_agree,
     terms_are_safe,
-    policies_agree,
+    selections_name_what_exists,
+    lifetimes_are_not_nothing,
+    providers_can_list_themselves,
     everybody_finds_a_provider,
+    requests_can_be_run,
+    steps_can_be_run,
+    parties_can_be_held,
+    money_can_be_counted,
 )
 """Every cross check, in the order they report."""

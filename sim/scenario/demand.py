@@ -15,13 +15,15 @@ from sim.scenario.fields import (
     DurationNs,
     FilePath,
     GasMoney,
+    ImageBytes,
     Number,
     PaymentMoney,
-    PositiveBytes,
+    PositiveMoney,
     PositiveNs,
     PositiveNumber,
     RatePerS,
     Share,
+    UnlockNs,
 )
 from sim.scenario.laws import Law, Model, OneOf, key, law_or
 from sim.scenario.supply import PolicySpec
@@ -179,7 +181,9 @@ class _Bounds(Model):
 class Keda(_Bounds):
     """As the Kubernetes autoscaler with KEDA's HTTP add-on does."""
 
-    policy: Literal["keda"]
+    policy: Literal["keda"] = key(
+        description="Replicas follow pending requests, in ticks; from zero at the first one."
+    )
     target_pending_requests: Target | None = key(
         None,
         description="Pending requests a replica; null: the manifest's `targetPendingRequests`, else 100.",
@@ -202,7 +206,7 @@ class Keda(_Bounds):
 class Kpa(_Bounds):
     """As Knative's pod autoscaler does."""
 
-    policy: Literal["kpa"]
+    policy: Literal["kpa"] = key(description="Replicas follow the mean of pending requests over a window.")
     target_pending_requests: Target | None = key(
         None,
         description="Pending requests a replica; null: the manifest's `targetPendingRequests`, else 100.",
@@ -220,14 +224,14 @@ class Kpa(_Bounds):
 class PerRequest(_Bounds):
     """One request a replica, the newest idle one first: the model of functions in the literature."""
 
-    policy: Literal["per_request"]
+    policy: Literal["per_request"] = key(description="A request without an idle replica starts one.")
     idle_ns: PositiveNs = key("600s", alias="idle", description="Idle time until a replica ends.")
 
 
 class Fixed(Model):
     """Always as many."""
 
-    policy: Literal["fixed"]
+    policy: Literal["fixed"] = key(description="The number never changes.")
     replicas: Count = key(1, description="How many.")
 
 
@@ -263,7 +267,7 @@ class Image(Model):
         None,
         description="Publishers of the same image name share it in a node's cache; null: an image of its own for each publisher.",
     )
-    size_bytes: PositiveBytes = key("150MB", alias="size", description="Compressed size of its layers.")
+    size_bytes: ImageBytes = key("150MB", alias="size", description="Compressed size of its layers.")
 
 
 class PublisherWallet(Model):
@@ -287,7 +291,7 @@ class Action(Model):
     at_ns: DurationNs = key(alias="at", description="When, from the publisher's arrival.")
     what: Literal["update", "logs", "unlock", "delete", "deposit"] = key(description="What it does.")
     manifest: Manifest | None = key(None, description="For `update`: the new manifest.")
-    amount_base: PaymentMoney | None = key(None, alias="amount", description="For `deposit`: how much.")
+    amount_base: PositiveMoney | None = key(None, alias="amount", description="For `deposit`: how much.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -344,7 +348,7 @@ class Publisher(Model):
     response_bytes: Bytes = key(0, description="Size of a response, billed as egress.")
     image: Image = key({}, description="What has to be pulled.")
     wallet: PublisherWallet = key({}, description="What each starts with.")
-    unlock_time_ns: PositiveNs = key(
+    unlock_time_ns: UnlockNs = key(
         "1h", alias="unlock_time", description="Unlock time of the channels it creates."
     )
     policies: PublisherPolicies = key({}, description="What each decides as it likes.")

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from protocol.payment import MAX_UNLOCK_TIME_S
+from protocol.scaling.layout import TIME_CEILING_NS
+from protocol.units import NS_PER_S
 from sim.scenario import quantities as q
 
 if TYPE_CHECKING:
@@ -107,36 +110,99 @@ def _plain(
     return Quantity(kind, allowed, lambda v, _: read(v), lambda v, _: write(v), **bounds)
 
 
+# --- bounds ----------------------------------------------------------------------------------------
+# The data plane counts in int64, and its times are Unix nanoseconds, which int64 holds until 2262.
+
+DURATION_MAX_NS: Final = TIME_CEILING_NS
+"""100 years, the longest that a scaling rule takes."""
+START_LEAST_NS: Final = q.read_instant_ns("1971-01-01T00:00:00Z")
+"""The world begins a little before the scenario, and no time is before 1970."""
+START_MOST_NS: Final = q.read_instant_ns("2100-01-01T00:00:00Z")
+"""With the longest run and the longest draw of the data plane (31 years) this is 2231."""
+RATE_MAX_PER_S: Final = NS_PER_S
+"""One a nanosecond, the smallest step of virtual time."""
+CPU_MAX_MILLIS: Final = 10**9
+"""A million cores; the largest machines for rent have a thousand or two."""
+BYTES_MAX: Final = 2**50
+"""1 Pi. The largest machines for rent have 32 Ti of memory; int64 holds 8,191 times this."""
+IMAGE_MAX_BYTES: Final = 2**40
+BANDWIDTH_LEAST: Final = 10_000
+"""A modem's. The largest image takes 1e17 ns then, so that int64 holds 80 pulls at once."""
+BANDWIDTH_MOST: Final = 2**50
+MONEY_MAX: Final = 10**36
+"""Tables hold 38 digits (`sim.records.writer`: decimal128(38, 0)); two are left for sums."""
+PRICE_MAX: Final = 10**30
+"""10^12 tokens of 18 decimals."""
+GAS_PRICE_MAX_WEI: Final = 10**18
+"""A whole token of 18 decimals for one unit of gas."""
+NUMBER_MAX: Final = 10**9
+CV_MAX: Final = 1_000
+"""A log-normal's sigma is 3.7 then. Run times in the Azure trace of 2019 stay below 100."""
+SHAPE_LEAST: Final = Fraction(1, 10)
+"""With less, a Weibull's or Pareto's draws pass what a float can hold (10^308)."""
+SHAPE_MOST: Final = 1_000
+
+# --- kinds -----------------------------------------------------------------------------------------
+
 _DURATION = (q.DURATION, q.read_duration_ns, q.write_duration)
 
-DurationNs = Annotated[int, _plain("duration", *_DURATION, least=0)]
+DurationNs = Annotated[int, _plain("duration", *_DURATION, least=0, most=DURATION_MAX_NS)]
 """A length of virtual time, 0 or more [ns]."""
-PositiveNs = Annotated[int, _plain("duration", *_DURATION, above=0)]
+PositiveNs = Annotated[int, _plain("duration", *_DURATION, above=0, most=DURATION_MAX_NS)]
 """A length of virtual time above 0 [ns]."""
-InstantNs = Annotated[int, _plain("instant", q.INSTANT, q.read_instant_ns, q.write_instant)]
+UnlockNs = Annotated[int, _plain("duration", *_DURATION, above=0, most=MAX_UNLOCK_TIME_S * NS_PER_S)]
+"""Unlock time of a channel, above 0 and at most what the contract allows [ns]."""
+InstantNs = Annotated[
+    int,
+    _plain(
+        "instant", q.INSTANT, q.read_instant_ns, q.write_instant, least=START_LEAST_NS, most=START_MOST_NS
+    ),
+]
 """A point of calendar time [ns since the Unix epoch]."""
-RatePerS = Annotated[Fraction, _plain("rate", q.RATE, q.read_rate_per_s, q.write_rate, least=0)]
+RatePerS = Annotated[
+    Fraction, _plain("rate", q.RATE, q.read_rate_per_s, q.write_rate, least=0, most=RATE_MAX_PER_S)
+]
 """Events a second, exact."""
 Share = Annotated[Fraction, _plain("share", q.SHARE, q.read_share, q.write_share)]
 """A probability or share in [0, 1], exact."""
-CpuMillis = Annotated[int, _plain("cpu", q.CPU, q.read_cpu_millis, q.write_cpu, above=0)]
+CpuMillis = Annotated[int, _plain("cpu", q.CPU, q.read_cpu_millis, q.write_cpu, above=0, most=CPU_MAX_MILLIS)]
 """Millicores, above 0."""
-Bytes = Annotated[int, _plain("bytes", q.MEMORY, q.read_bytes, q.write_bytes, least=0)]
+_BYTES = (q.MEMORY, q.read_bytes, q.write_bytes)
+Bytes = Annotated[int, _plain("bytes", *_BYTES, least=0, most=BYTES_MAX)]
 """Bytes, 0 or more."""
-PositiveBytes = Annotated[int, _plain("bytes", q.MEMORY, q.read_bytes, q.write_bytes, above=0)]
+PositiveBytes = Annotated[int, _plain("bytes", *_BYTES, above=0, most=BYTES_MAX)]
 """Bytes, above 0."""
-BytesPerS = Annotated[int, _plain("bandwidth", q.BANDWIDTH, q.read_bytes_per_s, q.write_bytes_per_s, above=0)]
-"""Bytes a second, above 0."""
+ImageBytes = Annotated[int, _plain("bytes", *_BYTES, above=0, most=IMAGE_MAX_BYTES)]
+"""Size of an image, above 0."""
+BytesPerS = Annotated[
+    int,
+    _plain(
+        "bandwidth",
+        q.BANDWIDTH,
+        q.read_bytes_per_s,
+        q.write_bytes_per_s,
+        least=BANDWIDTH_LEAST,
+        most=BANDWIDTH_MOST,
+    ),
+]
+"""Bytes a second."""
 GasPriceWei = Annotated[
-    int, _plain("gas price", q.GAS_PRICE, q.read_gas_price_wei, q.write_gas_price, least=0)
+    int,
+    _plain(
+        "gas price", q.GAS_PRICE, q.read_gas_price_wei, q.write_gas_price, least=0, most=GAS_PRICE_MAX_WEI
+    ),
 ]
 """Base units of the gas token a unit of gas."""
 
 _NUMBER = ("a number, such as 2 or 0.5", lambda v: q.number(v, "a number, such as 2 or 0.5"), q.write_number)
-Number = Annotated[Fraction, _plain("number", *_NUMBER, least=0)]
+Number = Annotated[Fraction, _plain("number", *_NUMBER, least=0, most=NUMBER_MAX)]
 """A plain number, 0 or more, exact."""
-PositiveNumber = Annotated[Fraction, _plain("number", *_NUMBER, above=0)]
+PositiveNumber = Annotated[Fraction, _plain("number", *_NUMBER, above=0, most=NUMBER_MAX)]
 """A plain number above 0, exact."""
+Cv = Annotated[Fraction, _plain("number", *_NUMBER, above=0, most=CV_MAX)]
+"""A coefficient of variation, above 0, exact."""
+Shape = Annotated[Fraction, _plain("number", *_NUMBER, least=SHAPE_LEAST, most=SHAPE_MOST)]
+"""The shape of a law, exact."""
 
 
 def _named(value: object, token: q.Denomination) -> object:
@@ -144,13 +210,17 @@ def _named(value: object, token: q.Denomination) -> object:
     return value.replace("{token}", token.symbol) if isinstance(value, str) else value
 
 
-def _money(token: Callable[[Context], q.Denomination], name: str) -> Quantity:
+def _money(
+    token: Callable[[Context], q.Denomination], name: str, *, least: int | None = 0, above: int | None = None
+) -> Quantity:
     return Quantity(
         f"money ({name} token)",
         f"an amount of the {name} token, such as 5 DAI",
         lambda v, c: q.read_money(_named(v, token(c)), token(c)),
         lambda v, c: q.write_money(v, token(c)),
-        least=0,
+        least=least,
+        above=above,
+        most=MONEY_MAX,
     )
 
 
@@ -164,6 +234,8 @@ def _gas(context: Context) -> q.Denomination:
 
 PaymentMoney = Annotated[int, _money(_payment, "payment")]
 """Base units of the payment token."""
+PositiveMoney = Annotated[int, _money(_payment, "payment", least=None, above=0)]
+"""Base units of the payment token, above 0: the contract takes no deposit of nothing (`AmountRequired`)."""
 GasMoney = Annotated[int, _money(_gas, "gas")]
 """Base units of the gas token."""
 
@@ -175,6 +247,7 @@ def _price(of: str) -> Quantity:
         lambda v, c: q.read_price(_named(v, c.payment), c.payment, of),
         lambda v, c: q.write_rate_of_money(Fraction(v), c.payment, of),
         least=0,
+        most=PRICE_MAX,
     )
 
 
@@ -197,6 +270,7 @@ def _cost(of: str) -> Quantity:
         lambda v, c: q.read_rate_of_money(_named(v, c.payment), c.payment, of),
         lambda v, c: q.write_rate_of_money(v, c.payment, of),
         least=0,
+        most=PRICE_MAX,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from sim.scenario import quantities as q
-from sim.scenario.fields import DurationNs, FilePath, Number, PositiveNs, PositiveNumber, Share
+from sim.scenario.fields import Cv, DurationNs, FilePath, PositiveNs, Shape
 
 
 def key(default: Any = ..., /, **rest: Any) -> Any:
@@ -27,6 +27,10 @@ def key(default: Any = ..., /, **rest: Any) -> Any:
     return Field(default, **rest)
 
 
+class Unsound(Exception):
+    """A check looked at a part of the scenario that is wrong itself, which is reported where it stands."""
+
+
 class Model(BaseModel):
     """What every part of the tree has in common: unknown keys are errors, values do not change, defaults are checked."""
 
@@ -34,11 +38,18 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         validate_default=True,
-        populate_by_name=True,
         use_attribute_docstrings=False,
         allow_inf_nan=False,
         hide_input_in_errors=False,
     )
+
+    if not TYPE_CHECKING:  # or every attribute would seem to be there
+
+        def __getattr__(self, name: str) -> Any:
+            """What is missing in a partial tree (`sim.scenario.partial`)."""
+            if name in type(self).model_fields:
+                raise Unsound(name)
+            return super().__getattr__(name)
 
 
 class OneOf(Model):
@@ -73,7 +84,7 @@ class MeanCv(Model):
     """A law with two parameters."""
 
     mean_ns: PositiveNs = key(alias="mean", description="Mean.")
-    cv: PositiveNumber = key(description="Coefficient of variation: standard deviation divided by mean.")
+    cv: Cv = key(description="Coefficient of variation: standard deviation divided by mean.")
 
 
 class Bounds(Model):
@@ -95,7 +106,7 @@ class ScaleShape(Model):
     """A law with a heavy or light tail."""
 
     scale_ns: PositiveNs = key(alias="scale", description="Scale; for `pareto` the smallest value.")
-    shape: PositiveNumber = key(description="Shape; for `pareto` the tail's exponent.")
+    shape: Shape = key(description="Shape; for `pareto` the tail's exponent.")
 
 
 class Law(OneOf):
@@ -141,11 +152,9 @@ __all__ = [
     "Law",
     "MeanCv",
     "Model",
-    "Number",
     "OneOf",
-    "PositiveNumber",
     "ScaleShape",
-    "Share",
+    "Unsound",
     "key",
     "law_or",
 ]

@@ -1,14 +1,15 @@
 """From a file to a `Scenario`, or to everything that is wrong with it.
 
 In order: the file is read with its lines, `--set` values are put in, manifests are read in place of
-their paths, the tree is built (types, units, bounds, unknown keys), and when it stands, its parts are
-checked against each other and against the files it names.
+their paths, the tree is built (types, units, bounds, unknown keys), and what stands of it is checked
+against the rest and against the files it names.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from protocol import manifest as manifests
 from protocol.errors import BadManifest
 from sim.scenario import checks, policies
 from sim.scenario.fields import Context
+from sim.scenario.laws import Unsound
 from sim.scenario.model import Scenario
 from sim.scenario.overrides import Override, OverrideError, put
+from sim.scenario.partial import partial_scenario
 from sim.scenario.problems import KeyPath, Problem, ScenarioErrors
 from sim.scenario.quantities import Denomination
 from sim.scenario.resolve import to_data
 from sim.scenario.translate import translate
+from sim.scenario.world import DECIMALS_MAX
 from sim.scenario.yaml_file import Document, parse_yaml, read_yaml
 
 
@@ -35,7 +39,8 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Scenario:
         overrides: `path=value`, such as `providers.0.count=3` or `providers.budget.count=3`; the value is YAML.
 
     Raises:
-        ScenarioErrors: everything that is wrong with it. Cross checks wait until the tree itself is sound.
+        ScenarioErrors: everything that is wrong with it. A check that looks at something wrong says nothing, as its
+            finding could be due to that; all of them wait for a `--set` that cannot be put.
     """
     return _load(read_yaml(Path(path)), Path(path).resolve().parent, overrides)
 
@@ -54,6 +59,8 @@ class _Sources:
         self.document = document
         self.set: dict[KeyPath, str] = {}
         self.files: dict[KeyPath, Document] = {}
+        self.unreadable: set[KeyPath] = set()
+        """Manifests in whose place something else stands."""
 
     def problem(self, path: KeyPath, text: str) -> Problem:
         for end in range(len(path), -1, -1):
@@ -76,22 +83,17 @@ def _load(document: Document, base: Path, overrides: Iterable[str]) -> Scenario:
     sources = _Sources(document)
     data = copy.deepcopy(document.data)
     problems = _put_all(data, overrides, base, sources)
+    misplaced = bool(problems)
     problems += _read_manifests(data, base, sources)
     context = context_of(data, base)
-    broken = {problem.path for problem in problems}
-    try:
-        scenario = Scenario.model_validate(data, context=context)
-    except ValidationError as error:
-        found = [sources.problem(path, text) for path, text in translate(error, data)]
-        raise ScenarioErrors([*problems, *(p for p in found if p.path not in broken)]) from None
-    if problems:
-        raise ScenarioErrors(problems)
-    scenario, bad = _with_policies(scenario)
-    bad += checks.cross_check(scenario)
-    problems = [
-        sources.problem(found[0], found[1]) if not isinstance(found, Problem) else found for found in bad
-    ]
-    problems += [sources.problem(path, text) for path, text in _check_sweep(scenario, base)]
+    bad: list[checks.Found] = [*_tree_errors(data, base)]
+    whole = not bad and not sources.unreadable
+    scenario = partial_scenario(data, context, sources.unreadable)
+    if not misplaced:
+        scenario, wrong = _with_policies(scenario)
+        bad += wrong + checks.cross_check(scenario)
+        bad += _check_sweep(scenario, to_data(scenario) if whole else data, base)
+    problems += [found if isinstance(found, Problem) else sources.problem(*found) for found in bad]
     if problems:
         raise ScenarioErrors(problems)
     return scenario
@@ -107,7 +109,7 @@ def context_of(data: Any, base: Path) -> Context:
         if not isinstance(said, dict):
             return fallback
         symbol, decimals = said.get("symbol", fallback.symbol), said.get("decimals", fallback.decimals)
-        good = isinstance(symbol, str) and type(decimals) is int and 0 <= decimals <= 36
+        good = isinstance(symbol, str) and type(decimals) is int and 0 <= decimals <= DECIMALS_MAX
         return Denomination(symbol, decimals) if good else fallback
 
     return Context(base, token("payment", default.payment), token("gas", default.gas))
@@ -167,7 +169,7 @@ def _read_manifest(path: KeyPath, holder: dict[str, Any], base: Path, sources: _
         try:
             document = read_yaml(file, shown)
         except ScenarioErrors as error:
-            holder["manifest"] = _HOLE
+            _leave_out(holder, path, sources)
             if not file.exists():
                 return [sources.problem(path, f"'{said}': there is no such file ({shown})")]
             return list(error.problems)
@@ -175,7 +177,7 @@ def _read_manifest(path: KeyPath, holder: dict[str, Any], base: Path, sources: _
     try:
         holder["manifest"] = manifests.parse(said)
     except BadManifest as error:
-        holder["manifest"] = _HOLE
+        _leave_out(holder, path, sources)
         parts: Sequence[BadManifest] = (
             error.problems if isinstance(error, manifests.BadManifests) else [error]
         )
@@ -187,6 +189,11 @@ def _read_manifest(path: KeyPath, holder: dict[str, Any], base: Path, sources: _
 
 _HOLE = manifests.parse({"containers": [{"image": "unreadable"}]})
 """Stands where a manifest could not be read, so that the rest of the tree is still checked."""
+
+
+def _leave_out(holder: dict[str, Any], path: KeyPath, sources: _Sources) -> None:
+    holder["manifest"] = _HOLE
+    sources.unreadable.add(path)
 
 
 def _keys(path: str) -> KeyPath:
@@ -202,34 +209,48 @@ def _keys(path: str) -> KeyPath:
 
 def _with_policies(scenario: Scenario) -> tuple[Scenario, list[checks.Found]]:
     """The scenario with every setting of its policies written in, and what is wrong with them."""
-    token, bad = scenario.payment_token, list[checks.Found]()
+    bad: list[checks.Found] = []
 
     def filled(group: Any, at: KeyPath) -> Any:
         changed = {}
         for kind in type(group.policies).model_fields:
-            spec = getattr(group.policies, kind)
             try:
+                spec = getattr(group.policies, kind)
                 settings = policies.settings_of(policies.build(kind, spec, token), token)
+            except Unsound:
+                continue
             except policies.BadPolicy as error:
                 where: KeyPath = (*at, "policies", kind)
-                bad.extend(((*where, "with", key) if key else where, text) for key, text in error.found)
+                bad.extend(((*where, "with", *key) if key else where, text) for key, text in error.found)
                 continue
             if settings is not None:
                 changed[kind] = spec.model_copy(update={"with_": settings})
         return group.model_copy(update={"policies": group.policies.model_copy(update=changed)})
 
-    providers = tuple(filled(group, ("providers", i)) for i, group in enumerate(scenario.providers))
-    publishers = tuple(filled(group, ("publishers", i)) for i, group in enumerate(scenario.publishers))
-    return scenario.model_copy(update={"providers": providers, "publishers": publishers}), bad
+    for key in ("providers", "publishers"):
+        with suppress(Unsound):
+            token, groups = scenario.payment_token, list(getattr(scenario, key))
+            for i, group in enumerate(groups):
+                with suppress(Unsound):
+                    groups[i] = filled(group, (key, i))
+            scenario = scenario.model_copy(update={key: tuple(groups)})
+    return scenario, bad
 
 
-def _check_sweep(scenario: Scenario, base: Path) -> list[tuple[KeyPath, str]]:
-    """Every key of a sweep exists, and every value can stand there."""
-    bad: list[tuple[KeyPath, str]] = []
-    if not scenario.sweep:
-        return bad
-    data = to_data(scenario)
-    for name, values in scenario.sweep.items():
+def _check_sweep(scenario: Scenario, data: dict[str, Any], base: Path) -> list[checks.Found]:
+    """Every key of a sweep exists, and every value can stand there.
+
+    Args:
+        scenario: what stands of it.
+        data: the whole scenario as data, with its defaults if all of it stands.
+        base: the folder of the file.
+    """
+    bad: list[checks.Found] = []
+    sweep: dict[str, tuple[Any, ...]] = {}
+    with suppress(Unsound):
+        sweep = scenario.sweep or {}
+    known = _tree_errors(data, base) if sweep else []
+    for name, values in sweep.items():
         at: KeyPath = ("sweep", name)
         if not values:
             bad.append((at, "the list of values is empty"))
@@ -243,9 +264,15 @@ def _check_sweep(scenario: Scenario, base: Path) -> list[tuple[KeyPath, str]]:
                 break
             problems = _read_manifests(trial, base, _Sources(Document("", trial, {})))
             bad += [((*at, i), problem.text) for problem in problems]
-            try:
-                Scenario.model_validate(trial, context=context_of(trial, base))
-            except ValidationError as error:
-                here = [text for where, text in translate(error, trial) if where[: len(path)] == path]
-                bad += [((*at, i), text) for text in (here or [translate(error, trial)[0][1]])]
+            new = [found for found in _tree_errors(trial, base) if found not in known]
+            here = [text for where, text in new if where[: len(path)] == path]
+            bad += [((*at, i), text) for text in (here or [text for _, text in new[:1]])]
     return bad
+
+
+def _tree_errors(data: dict[str, Any], base: Path) -> list[tuple[KeyPath, str]]:
+    try:
+        Scenario.model_validate(data, context=context_of(data, base))
+    except ValidationError as error:
+        return translate(error, data)
+    return []

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import importlib
 import inspect
+import re
 import sys
 import typing
 from dataclasses import dataclass, is_dataclass
@@ -19,15 +20,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from protocol.errors import BadInput
-from protocol.manifest import hint
+from protocol.manifest import hint, nearest
 from protocol.policies import admission, claims, funding, on_loss, price, selection
 from sim.scenario import quantities as q
+from sim.scenario.problems import KeyPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from pydantic_core import ErrorDetails
 
     from sim.scenario.supply import PolicySpec
 
@@ -41,15 +45,25 @@ KINDS: Final[Mapping[str, Mapping[str, type]]] = MappingProxyType({
 })  # fmt: skip
 """Short names of our policies, by the key of `policies:` they stand under."""
 
+METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
+    kind: tuple(name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_"))
+    for kind, protocol in (
+        ("price", price.Price), ("admission", admission.Admission), ("claim", claims.Claims),
+        ("selection", selection.Selection), ("funding", funding.Funding), ("on_loss", on_loss.OnLoss),
+    )
+})  # fmt: skip
+"""What a class of one's own must have, by the same key."""
+
 
 class BadPolicy(BadInput):
     """A policy cannot be built.
 
     Args:
-        found: what is wrong: the setting (None: the policy itself) and a text, one pair or more.
+        found: what is wrong: the setting, with keys and indices below it (None: the policy itself), and a text; one
+            pair or more.
     """
 
-    def __init__(self, *found: tuple[str | None, str]) -> None:
+    def __init__(self, *found: tuple[KeyPath | None, str]) -> None:
         super().__init__("; ".join(text for _, text in found))
         self.found = found
 
@@ -96,8 +110,18 @@ def find(kind: str, use: str) -> type:
     except Exception as error:  # a module of a researcher's can fail in any way while it is imported
         text = f"'{use}' cannot be imported: {type(error).__name__}: {error}"
         raise BadPolicy((None, text)) from error
+    methods = METHODS[kind]
+    needed = f"a {kind} policy is a class with {' and '.join(f'`{method}`' for method in methods)}"
+    ours = f"ours are called {', '.join(known)}"
+    if found is None:
+        meant = nearest(name, _classes(module))
+        hinted = f"did you mean '{meant}'?" if meant else f"{needed}; {ours}"
+        raise BadPolicy((None, f"module '{module}' has no class '{name}'; {hinted}"))
     if not isinstance(found, type):
-        raise BadPolicy((None, f"module '{module}' has no class '{name}'; {hint(name, _classes(module))}"))
+        raise BadPolicy((None, f"'{use}' is not a class; {needed}; {ours}"))
+    absent = [method for method in methods if not callable(getattr(found, method, None))]
+    if absent:
+        raise BadPolicy((None, f"'{use}' has no `{'`, no `'.join(absent)}`; {needed}; {ours}"))
     return found
 
 
@@ -116,7 +140,8 @@ def origin(kind: str, use: str) -> tuple[str, str]:
 
 
 def _classes(module: str) -> list[str]:
-    return [name for name, value in vars(importlib.import_module(module)).items() if isinstance(value, type)]
+    items = vars(importlib.import_module(module)).items()
+    return [name for name, value in items if isinstance(value, type) and not name.startswith("_")]
 
 
 def _hints(cls: type) -> dict[str, Any]:
@@ -136,40 +161,82 @@ def build(kind: str, spec: PolicySpec, token: q.Denomination) -> Any:
         BadPolicy: the class does not import, a setting is unknown, or has a value that it refuses.
     """
     cls = find(kind, spec.use)
-    known = [name for name in inspect.signature(cls).parameters if name not in ("args", "kwargs")]
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if name not in ("args", "kwargs")
+    }
+    known = list(parameters)
     fields = {field.name: field for field in dataclasses.fields(cls)} if is_dataclass(cls) else {}
     hints = _hints(cls) if fields else {}
-    found: list[tuple[str | None, str]] = []
+    found: list[tuple[KeyPath | None, str]] = []
     settings: dict[str, Any] = {}
     for name, value in spec.with_.items():
         unit = _UNITS.get(fields[name].metadata.get("unit", "")) if name in fields else None
         try:
             if name not in known:
-                found.append((name, f"unknown setting of '{spec.use}'; {hint(name, known)}"))
+                found.append(((name,), f"unknown setting of '{spec.use}'; {hint(name, known)}"))
             elif unit is not None and value is not None:
                 settings[name] = unit.read(value, token)
             elif name in hints:
-                settings[name] = TypeAdapter(hints[name]).validate_python(value)
+                settings[name] = _typed(hints[name], value)
             else:
                 settings[name] = value
         except ValidationError as error:
-            said = error.errors()[0]["msg"]
-            found.append((name, f"{q.show(value)} is not allowed: {said[:1].lower()}{said[1:]}"))
+            found += [((name, *detail["loc"]), _refused(detail)) for detail in error.errors()[:1]]
         except ValueError as error:
-            found.append((name, str(error)))
+            found.append(((name,), str(error)))
+    absent = [n for n, p in parameters.items() if p.default is p.empty and n not in spec.with_]
+    if not any(name not in known for name in spec.with_):  # or it may be there, mistyped
+        found += [((name,), f"is missing: '{spec.use}' has no default for it") for name in absent]
     if found:
         raise BadPolicy(*found)
     try:
         policy = cls(**settings)
     except BadInput as error:
-        raise BadPolicy((None, str(error))) from None
+        raise BadPolicy(_placed(str(error), fields, token)) from None
     except TypeError as error:
         raise BadPolicy((None, f"'{spec.use}': {error}")) from None
     if isinstance(policy, funding.Runway) and policy.low >= policy.first:
         low, first = q.write_duration(policy.low), q.write_duration(policy.first)
         text = f"{low} is not less than first, {first}: it would top up as soon as it had deposited"
-        raise BadPolicy(("low", text))
+        raise BadPolicy((("low",), text))
     return policy
+
+
+_TYPES: Final = {
+    "int": "a whole number", "float": "a number", "finite": "a finite number", "string": "text", "bool": "true or false",
+    "list": "a list", "tuple": "a list", "sequence": "a list", "iterable": "a list", "dict": "a mapping",
+    "mapping": "a mapping", "is": "a list",
+}  # fmt: skip
+"""What pydantic's kinds of errors ask for, by the first word of their names (`is_instance_of`: a sequence)."""
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    try:
+        return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
+    except PydanticUserError:  # a type with a configuration of its own
+        return TypeAdapter(hint).validate_python(value)
+
+
+def _refused(detail: ErrorDetails) -> str:
+    wanted = _TYPES.get(detail["type"].partition("_")[0])
+    said = detail["msg"]
+    return f"{q.show(detail['input'])} is not {wanted or f'allowed: {said[:1].lower()}{said[1:]}'}"
+
+
+def _placed(
+    text: str, fields: Mapping[str, dataclasses.Field[Any]], token: q.Denomination
+) -> tuple[KeyPath | None, str]:
+    """A policy's refusal (`first: 0; allowed are durations above 0`), with its setting as the path and with units."""
+    name, colon, rest = text.partition(": ")
+    keys = tuple(name.split("."))
+    if not colon or keys[0] not in fields:
+        return None, text
+    unit = _UNITS.get(fields[keys[0]].metadata.get("unit", ""))
+    if unit is None:
+        return keys, rest
+    return keys, re.sub(r"-?\b[0-9]+\b", lambda found: unit.write(int(found[0]), token), rest)
 
 
 def settings_of(policy: Any, token: q.Denomination) -> dict[str, Any] | None:

@@ -65,7 +65,7 @@ def read_duration_ns(value: object) -> int:
         if not match or match[2] not in DURATIONS_NS:
             hint = " (the unit is missing)" if re.fullmatch(r"[\d.]+", rest) else ""
             raise ValueError(f"{show(value)} is not {DURATION}{hint}")
-        total += Fraction(match[1]) * DURATIONS_NS[match[2]]
+        total += number(match[1], DURATION) * DURATIONS_NS[match[2]]
         rest = rest[match.end() :]
     if total.denominator != 1:
         raise ValueError(f"{show(value)} is finer than a nanosecond, the smallest step of virtual time")
@@ -128,7 +128,7 @@ def read_rate_per_s(value: object) -> Fraction:
 def write_rate(per_s: Fraction) -> str:
     """The first of s, min, h, d in which the rate is a decimal number."""
     for unit in ("s", "min", "h", "d", "w"):
-        if text := decimal(per_s * DURATIONS_NS[unit] / NS_PER_S):
+        if text := decimal(Fraction(per_s * DURATIONS_NS[unit], NS_PER_S)):
             return f"{text}/{unit}"
     raise ValueError(f"{per_s}/s is not a decimal number of events per s, min, h, d or w")
 
@@ -209,7 +209,7 @@ class Denomination:
 
     Attributes:
         symbol: as people write it, such as `DAI`.
-        decimals: base units in one token are 10 to this power, 0 to 36.
+        decimals: base units in one token are 10 to this power.
     """
 
     symbol: str
@@ -324,7 +324,7 @@ def write_rate_of_money(base: Fraction, token: Denomination, of: str) -> str:
         *(("core-s",) if of == "core-s" else ("GiB-s", "B-s") if of == "byte-s" else ()),
     ):
         per = _per(unit, of)
-        if per and (text := decimal(base * per / token.base_units)):
+        if per and (text := decimal(Fraction(base * per, token.base_units))):
             return f"{text} {token.symbol}/{unit}"
     raise ValueError(f"{base} base units of {token.symbol} per {of} is not a decimal price")
 

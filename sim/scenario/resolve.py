@@ -70,5 +70,13 @@ _Dumper.add_representer(list, _represent)
 
 
 def resolved(scenario: Scenario) -> str:
-    """The scenario as YAML with every default written in: `loads(resolved(s)) == s`."""
-    return yaml.dump(to_data(scenario), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    """The scenario as YAML with every default written in: `loads(resolved(s)) == s`.
+
+    Prices come out as they are held, so a first line says why they may differ from what was written.
+    """
+    token = scenario.payment_token
+    note = (
+        f"# Prices are rounded to whole base units (1e-{token.decimals} {token.symbol}) a core-second, byte-second, byte,\n"
+        "# device-second or address-second, which is what a contract holds; they are written as rounded.\n"
+    )
+    return note + yaml.dump(to_data(scenario), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

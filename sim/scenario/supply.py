@@ -22,6 +22,7 @@ from sim.scenario.fields import (
     PositiveBytes,
     PositiveNs,
     TrafficPrice,
+    UnlockNs,
 )
 from sim.scenario.laws import Law, Model, key
 from sim.scenario.world import Count, Name, Whole
@@ -90,7 +91,7 @@ class Terms(Model):
     """What a provider asks of every publisher, and how it bills."""
 
     tick_ns: PositiveNs = key("100s", alias="tick", description="Time between looks at meters and channels.")
-    min_unlock_time_ns: PositiveNs = key(
+    min_unlock_time_ns: UnlockNs = key(
         "1h", alias="min_unlock_time", description="Shortest unlock time of a channel that is accepted."
     )
     runway_ns: PositiveNs = key(

@@ -23,12 +23,29 @@ PATTERNS: Final = {
 def translate(error: ValidationError, data: Any) -> list[tuple[KeyPath, str]]:
     """Path and text of every error, in the order of the tree; paths are those of the raw data."""
     found = []
-    for detail in error.errors():
+    details = error.errors()
+    mistyped = _mistyped(details, data)
+    for detail in details:
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
             continue  # members that are wrong are not counted; they have errors of their own
         path = _path(detail["loc"], data, missing=detail["type"] == "missing")
+        if detail["type"] == "missing" and path in mistyped:
+            continue  # it is there, under another name
         found.append((path, _text(detail, path, data)))
     return list(dict.fromkeys(found))
+
+
+def _mistyped(details: list[ErrorDetails], data: Any) -> set[KeyPath]:
+    """Keys that unknown ones beside them are meant to be."""
+    found: set[KeyPath] = set()
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            path = _path(detail["loc"], data, missing=False)
+            model = _holder(path, data)
+            near = nearest(str(path[-1]), fields_by_key(model)) if model else None
+            if near is not None:
+                found.add((*path[:-1], near))
+    return found
 
 
 def _path(loc: tuple[str | int, ...], data: Any, *, missing: bool) -> KeyPath:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,10 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_leng
 """Lower-case letters, digits and dashes: names become parts of paths and of Kubernetes names."""
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 """A whole number, 1 or more."""
+ChainId = Annotated[int, Field(ge=1, le=2**53, strict=True)]
+"""What EIP-155 calls one; public chains have numbers of eight digits and more."""
+DECIMALS_MAX: Final = 24
+"""YAM v2's, the most of the tokens that people test with; of the tables' 38 digits 14 are left before the point."""
 Whole = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 """A whole number, 0 or more."""
 
@@ -28,7 +32,7 @@ class Chain(Model):
     """The chain the contracts are on."""
 
     backend: Literal["model"] = key("model", description="`model`: the contracts' rules on block time.")
-    chain_id: Count = key(31337, description="Chain id; signatures are bound to it.")
+    chain_id: ChainId = key(31337, description="Chain id; signatures are bound to it.")
     block_time_ns: PositiveNs = key("2s", alias="block_time", description="Time between blocks.")
     confirmations: Count = key(3, description="Blocks after which a party believes what it sees.")
     gas_price_wei: GasPriceWei = key("0.05 gwei", alias="gas_price", description="Price of a unit of gas.")
@@ -42,7 +46,7 @@ class PaymentToken(Model):
         "DAI", pattern=r"^[A-Za-z][A-Za-z0-9.]{0,15}$", description="How amounts of it are written."
     )
     decimals: int = key(
-        18, ge=0, le=36, strict=True, description="Base units in one token are 10 to this power."
+        18, ge=0, le=DECIMALS_MAX, strict=True, description="Base units in one token are 10 to this power."
     )
 
 
@@ -53,7 +57,7 @@ class GasToken(Model):
         "ETH", pattern=r"^[A-Za-z][A-Za-z0-9.]{0,15}$", description="How amounts of it are written."
     )
     decimals: int = key(
-        18, ge=0, le=36, strict=True, description="Base units in one token are 10 to this power."
+        18, ge=0, le=DECIMALS_MAX, strict=True, description="Base units in one token are 10 to this power."
     )
     price_base: PaymentMoney | None = key(
         None,
@@ -108,7 +112,9 @@ class _Fault(Model):
 class ProviderCrash(_Fault):
     """A provider's client stops and comes back with what its store holds."""
 
-    kind: Literal["provider_crash"]
+    kind: Literal["provider_crash"] = key(
+        description="A provider's client stops, and with `nodes` its nodes."
+    )
     provider: str = key(description="Which provider, as `<group>-<index>`.")
     nodes: bool = key(
         False, strict=True, description="Whether its nodes go down with it (what runs there fails)."
@@ -118,14 +124,14 @@ class ProviderCrash(_Fault):
 class PublisherCrash(_Fault):
     """A publisher's client stops and comes back with what its store holds."""
 
-    kind: Literal["publisher_crash"]
+    kind: Literal["publisher_crash"] = key(description="A publisher's client stops.")
     publisher: str = key(description="Which publisher, as `<group>-<index>`.")
 
 
 class NodeCrash(_Fault):
     """One node of a provider goes down with what runs on it."""
 
-    kind: Literal["node_crash"]
+    kind: Literal["node_crash"] = key(description="One node goes down.")
     provider: str = key(description="Which provider, as `<group>-<index>`.")
     node: Whole = key(description="Which of its nodes, from 0.")
 
@@ -133,7 +139,7 @@ class NodeCrash(_Fault):
 class RpcSilence(_Fault):
     """A party's chain endpoint answers nothing."""
 
-    kind: Literal["rpc_silence"]
+    kind: Literal["rpc_silence"] = key(description="A chain endpoint answers nothing.")
     party: str | None = key(
         None,
         description="Which provider or publisher, as `<group>-<index>`, or a whole group; null: everybody.",
@@ -143,7 +149,7 @@ class RpcSilence(_Fault):
 class PartitionFault(_Fault):
     """Messages between two regions are lost, as in `network.partitions`."""
 
-    kind: Literal["partition"]
+    kind: Literal["partition"] = key(description="Two regions cannot reach each other.")
     regions: tuple[str, str] = key(description="The two regions.")
 
 

@@ -6,6 +6,7 @@ most readers follow, makes them true, 750 and a date). A key given twice is an e
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import yaml
 
+from protocol.quantities import show
 from sim.scenario.problems import KeyPath, Problem, ScenarioErrors, dotted
 
 BYTES_MAX: Final = 16 * 1024 * 1024
@@ -29,11 +31,17 @@ class _Loader(yaml.SafeLoader):
 _Loader.yaml_implicit_resolvers = {}  # its own, where add_implicit_resolver would have copied the parent's
 
 
+_FORMS: Final[dict[str, re.Pattern[str]]] = {}
+
+
 def _resolver(tag: str, pattern: str, first: str) -> None:
+    _FORMS[tag] = re.compile(pattern)
     _Loader.add_implicit_resolver(tag, re.compile(pattern), list(first) or None)
 
 
 _NULL, _BOOL, _INT, _FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
+_PLAIN: Final = {f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq")}
+_SCALARS: Final = {_NULL: "null", _BOOL: "true or false", _INT: "a whole number", _FLOAT: "a number"}
 _resolver(_NULL, r"^(?:~|null|Null|NULL|)$", "~nN")
 _Loader.yaml_implicit_resolvers.setdefault("", []).append((_NULL, re.compile(r"^$")))
 _resolver(_BOOL, r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF")
@@ -144,6 +152,7 @@ class _Builder:
             text = f"the file stands for more than {VALUES_MAX} values, or is nested deeper than 100"
             raise ScenarioErrors([Problem(self.file, None, "", text)])
         self.lines.setdefault(path, node.start_mark.line + 1)
+        self._check_tag(node, path)
         match node:
             case yaml.MappingNode():
                 return self._mapping(node, path)
@@ -152,10 +161,20 @@ class _Builder:
             case _:
                 try:
                     return _scalar(node)
-                except UnicodeDecodeError:
-                    text = "the text has half a character (a lone surrogate)"
+                except ValueError as error:  # UnicodeDecodeError too
+                    text = str(error)
+                    if isinstance(error, UnicodeDecodeError):
+                        text = "the text has half a character (a lone surrogate)"
                     self.problems.append(Problem(self.file, node.start_mark.line + 1, dotted(path), text))
                     return ""
+
+    def _check_tag(self, node: yaml.Node, path: KeyPath) -> None:
+        """Tags may name what a value is anyway, such as `!!str 3`; nothing else is made of them."""
+        if node.tag in _PLAIN or (node.tag in _SCALARS and isinstance(node, yaml.ScalarNode)):
+            return
+        shown = node.tag.replace("tag:yaml.org,2002:", "!!", 1)
+        text = f"unknown tag {show(shown)}; a scenario needs none, and !!str, !!int, !!float, !!bool and !!null are allowed"
+        self.problems.append(Problem(self.file, node.start_mark.line + 1, dotted(path), text))
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -167,6 +186,7 @@ class _Builder:
                 )
                 continue
             key = str(key_node.value)
+            self._check_tag(key_node, (*path, key))
             if key in data:
                 first = self.lines[(*path, key)]
                 self.problems.append(
@@ -187,6 +207,8 @@ def _scalar(node: yaml.Node) -> Any:
     text = str(node.value)
     if any("\ud800" <= letter <= "\udfff" for letter in text):  # JSON escapes one character as two halves
         text = text.encode("utf-16", "surrogatepass").decode("utf-16")
+    if node.tag in _SCALARS and not _FORMS[node.tag].match(text):  # said to be one by a tag, `!!int x`
+        raise ValueError(f"{show(text)} is not {_SCALARS[node.tag]}, as its tag says")
     if node.tag == _NULL:
         return None
     if node.tag == _BOOL:
@@ -195,10 +217,8 @@ def _scalar(node: yaml.Node) -> Any:
         return int(text) if len(text) < 4000 else text
     if node.tag == _FLOAT:
         value = float(text)
-        short = len(text) < 40 and Fraction(
-            repr(value) if value not in (float("inf"), float("-inf")) else "0"
-        ) == Fraction(text)
-        return (
-            value if short else text
-        )  # a float that would lose digits stays text: quantities read it exactly
+        # One that a float would not hold stays text: quantities read it exactly. The first two conditions
+        # keep numbers such as 1e999999999 from being worked out.
+        ordinary = math.isfinite(value) and (value != 0 or not text.strip("+-.0"))
+        return value if ordinary and len(text) < 40 and Fraction(repr(value)) == Fraction(text) else text
     return text

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from click.testing import CliRunner, Result
@@ -120,6 +121,12 @@ def test_show_prints_a_scenario_that_loads_to_the_same(scenario: Path) -> None:
     assert as_json["providers"][0]["terms"]["tick"] == "100s"
 
 
+def test_show_says_that_prices_are_rounded(scenario: Path) -> None:
+    shown = command("show", scenario).stdout
+    assert shown.startswith("# Prices are rounded to whole base units (1e-18 DAI)")
+    assert "cpu: 0.0299999999999988 DAI/core-h" in shown  # 0.03 in the file
+
+
 def test_show_of_a_run_prints_its_summary(example: Path) -> None:
     result = command("show", example)
     assert result.exit_code == 0 and "example" in result.stdout and "Money" in result.stdout
@@ -160,6 +167,7 @@ def test_run_hands_over_what_was_asked(scenario: Path, simulator: Simulator) -> 
             "workers": 2,
             "out": Path("there"),
             "progress": None,  # not a terminal
+            "notice": ANY,
         }
     ]
     assert "Money" in result.stdout and f"report: {simulator.directory}/report.html" in result.stdout

@@ -47,6 +47,15 @@ def command(*args: object) -> Result:
 # ---------------------------------------------------------------- what it does
 
 
+def test_a_sweep_is_not_run_and_that_is_said() -> None:
+    path = written({**DATA, "duration": "30m", "sweep": {"seed": [1, 2], "replications": [3]}})
+    said = "the sweep is checked, not run: the scenario is run as the rest of it says; left out: seed (2 values), replications (1 values)"
+    result = command("run", path, "--out", "here")
+    assert result.exit_code == 0 and said in result.stderr
+    assert sim.load("here").provenance["notes"] == {"sweep": said}
+    assert command("run", path, "--out", "quiet", "--quiet").stderr == ""
+
+
 def test_a_run_leaves_what_it_says() -> None:
     results = sim.run(written(DATA), ["publishers.pod.count=1", "duration=30m"], seed=7, out="here")
     assert results.directory == Path("here")

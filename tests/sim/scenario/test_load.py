@@ -217,3 +217,43 @@ def test_the_largest_memory_of_a_group_has_to_fit() -> None:
     assert fitting.providers[0].nodes[0].memory_bytes == 120 * 10**6
     assert "memory 120MB" in problems(text.replace("memory: 8Gi", "memory: 119MB"))[0]
     assert dict(fitting.publishers[0].manifest.containers[0].resources)[Resource.MEMORY] == 128 * 2**20
+
+
+# --- everything at once ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
+        # what another error causes is not said: the fault's provider is there, under a name that is wrong
+        ([("name: budget", "name: Budget"), ("duration: 1h", "duration: 1h\nfaults: [{kind: provider_crash, provider: budget-7, at: 1m, for: 1m}]")], ["providers.0.name"]),
+        # one group's error keeps no other from being checked
+        ([("count: 3", "count: 3\n    first_service: {empirical: nowhere.csv}"), ("count: 2\n", "count: 2\n    cold_start: {application: -1s}\n")], ["providers.0.cold_start.application", "publishers.0.first_service.empirical"]),
+        # a group that is no mapping at all
+        ([("publishers:\n", "publishers:\n  - 3\n"), ("poisson: 0.9/s", "replay: nowhere.csv")], ["publishers.0", "publishers.1.traffic.replay"]),
+        # keys that are right alone and wrong together
+        ([("{policy: keda, target_pending_requests: 2}", "{policy: keda, min_replicas: 3, max_replicas: 2}"), ("poisson: 0.9/s", "replay: nowhere.csv")], ["publishers.0.scaling", "publishers.0.traffic.replay"]),
+        # no room is asked for by a manifest that cannot be read, and no price is missed that is mistyped
+        ([("files/web.yaml", "files/none.yaml"), ("cpu: 0.009", "cpuu: 0.009")], ["providers.0.prices.cpuu", "publishers.0.manifest"]),
+        ([("duration: 1h", "duration: -1h\nsweep: {seed: [1, -2], sed: [1]}\noutput: {sampling: 2h}")], ["duration", "sweep.seed.1", "sweep.sed"]),
+        ([("duration: 1h", "duration: 1h\ntokens: {payment: {decimals: 99}}"), ("count: 3", "count: 3\n    policies: {funding: runwy}")], ["tokens.payment.decimals"]),
+    ],
+)  # fmt: skip
+def test_what_stands_is_checked_beside_what_does_not(
+    changes: list[tuple[str, str]], paths: list[str]
+) -> None:
+    text = RIGHT.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    with pytest.raises(ScenarioErrors) as caught:
+        loads(text, base=RIGHT.parent)
+    assert [problem.path for problem in caught.value.problems] == paths, str(caught.value)
+
+
+def test_cross_checks_wait_for_an_override_that_cannot_be_put() -> None:
+    text = RIGHT.read_text(encoding="utf-8") + "faults: [{kind: provider_crash, provider: budget-2, at: 1m, for: 1m}]\n"  # fmt: skip
+    with pytest.raises(ScenarioErrors) as caught:
+        loads(text, base=RIGHT.parent, overrides=["providers.budget.cuont=3"])
+    assert len(caught.value.problems) == 1
+    assert "did you mean 'count'" in str(caught.value)

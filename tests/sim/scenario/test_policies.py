@@ -47,10 +47,25 @@ class Mine:
     wait: int = field(default=5, metadata={"unit": "duration"})
     share: float = 0.5
 
+    def deposit(self, purse: object) -> int:
+        return 0
+
+    def look_again_ns(self, purse: object) -> int | None:
+        return None
+
 
 class Plain:
     def __init__(self, size: int) -> None:
         self.size = size
+
+    def table(self, shop: object) -> object:
+        return None
+
+    def deposit(self, purse: object) -> int:
+        return 0
+
+    def look_again_ns(self, purse: object = None) -> int | None:
+        return None
 
 
 @pytest.fixture
@@ -72,19 +87,21 @@ def test_a_class_of_ones_own() -> None:
     ("kind", "wrong", "text"),
     [
         ("funding", spec("brought_by_a_researcher:Mine", wiat="2s"), "did you mean 'wait'"),
-        ("funding", spec("brought_by_a_researcher:Mine", share="much"), "'much' is not allowed"),
-        ("funding", spec("brought_by_a_researcher:number"), "has no class 'number'"),
-        ("funding", spec("brought_by_a_researcher:Plain"), "size"),
+        ("funding", spec("brought_by_a_researcher:Mine", share="much"), "'much' is not a number"),
+        ("funding", spec("brought_by_a_researcher:number"), "is not a class; a funding policy is a class with `deposit` and `look_again_ns`; ours are called once, runway"),
+        ("funding", spec("brought_by_a_researcher:nothing"), "has no class 'nothing'; a funding policy is a class"),
+        ("selection", spec("brought_by_a_researcher:Mine"), "has no `order`; a selection policy is a class with `order`"),
+        ("funding", spec("brought_by_a_researcher:Plain"), "is missing: 'brought_by_a_researcher:Plain' has no default for it"),
         ("funding", spec("runway", first="2 tons"), "is not a duration"),
         ("funding", spec("runway", ceiling="2 ETH"), "the token here is DAI"),
         ("selection", spec("cheapest", assurance="total"), "total"),
-        ("selection", spec("cheapest", regions=3), "3 is not allowed"),
+        ("selection", spec("cheapest", regions=3), "3 is not a list"),
         ("funding", spec("runway", first="1h", low="2h"), "2h is not less than first, 1h"),
-        ("funding", spec("runway", low=None), "is not allowed"),
+        ("funding", spec("runway", low=None), "is not a whole number"),
         ("selection", spec("runway"), "there is no selection policy 'runway'"),
         ("on_loss", spec("leave", when="now"), "there is none"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_built_says_why(kind: str, wrong: PolicySpec, text: str) -> None:
     with pytest.raises(BadPolicy, match=text):
         build(kind, wrong, DAI)
