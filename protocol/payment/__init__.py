@@ -30,6 +30,8 @@ from protocol.payment.channel import (
 )
 from protocol.payment.commands import (
     FUNCTIONS,
+    MAX_UINT,
+    ZERO_ADDRESS,
     ChannelCommand,
     Claim,
     CloseChannel,
@@ -58,8 +60,10 @@ from protocol.payment.rules import (
 
 __all__ = [
     "FUNCTIONS",
+    "MAX_UINT",
     "MAX_UNLOCK_TIME_S",
     "TRANSITIONS",
+    "ZERO_ADDRESS",
     "Book",
     "Channel",
     "ChannelClosed",

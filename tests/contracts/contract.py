@@ -16,6 +16,7 @@ from eth_abi.abi import decode, encode
 
 import contracts
 from protocol import payment, registry
+from protocol.abi import Function
 from protocol.errors import PaymentError, RegistryError
 from protocol.keccak import keccak256
 from protocol.payment import Claim, SkipReason
@@ -200,7 +201,7 @@ PRICES: Final = ("cpu", "ram", "storage", "bandwidthEgress", "bandwidthIngress")
 
 def call_of(command: Any) -> tuple[str, tuple[Any, ...]]:
     """The function of a command and its arguments, as the core's table has them."""
-    table: dict[type[Any], payment.Function] = {**payment.FUNCTIONS, **registry.FUNCTIONS}
+    table: dict[type[Any], Function] = {**payment.FUNCTIONS, **registry.FUNCTIONS}
     function = table[type(command)]
     return function.name, tuple(getattr(command, name) for name, _, _ in function.arguments)
 

@@ -10,6 +10,7 @@ import pytest
 
 import contracts
 from protocol import payment, registry
+from protocol.abi import Function
 from protocol.errors import PaymentError, RegistryError
 from tests.contracts.contract import EVENTS, compiled, interface, signature_of
 
@@ -43,7 +44,7 @@ def test_source_hash_moves_with_any_source(tmp_path: Any, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("name", "table"), [("Payment", payment.FUNCTIONS), ("Registry", registry.FUNCTIONS)]
 )
-def test_every_command_has_its_function(name: str, table: dict[Any, payment.Function]) -> None:
+def test_every_command_has_its_function(name: str, table: dict[Any, Function]) -> None:
     functions = interface(name).functions
     for function in table.values():
         entry = functions[function.name]
