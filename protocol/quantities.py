@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Final
 
 _NUMBER_TEXT: Final = r"[+-]?(?:\d+(?:_\d+)*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
-_NUMBER: Final = re.compile(rf"\s*({_NUMBER_TEXT})\s*")
+_NUMBER: Final = re.compile(rf"\s*({_NUMBER_TEXT})\s*", re.ASCII)
 
 _DIGITS_MAX: Final = 100
 _EXPONENT_MAX: Final = 400  # a little more than a float's
@@ -67,7 +67,8 @@ def show(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}...'"
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in value[:61])
+        return f"'{text}'" if len(value) <= 60 else f"'{text[:57]}...'"
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):

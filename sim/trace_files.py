@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from protocol.quantities import show
+from protocol.scaling.layout import TIME_CEILING_NS
+from protocol.units import NS_PER_S
 from sim.laws import Constant, Empirical, Law
 from sim.scenario.problems import Problem, ScenarioErrors, shown
 
@@ -39,6 +43,13 @@ DEFAULT_MEMORY_BYTES: Final = 170 * BYTES_PER_MB
 """Memory of a function whose application has no row in `memory.csv`: half the applications of the whole trace
 allocate at most 170 MB (Shahrad et al. 2020, section 3.5)."""
 MS_PER_S: Final = 1_000.0
+MOST_S: Final = TIME_CEILING_NS / NS_PER_S
+MOST_MS: Final = MOST_S * MS_PER_S
+"""100 years: what the int64 nanoseconds of the data plane hold, as for every duration of a scenario."""
+MOST_MB: Final = 2**50 / BYTES_PER_MB
+"""1 Pi, as for the memory of a node."""
+DIGITS: Final = re.compile(r"[0-9]{1,12}")
+"""A count: no more requests than 10^12 can be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +126,24 @@ class _Table:
         self.path = path
         self.problems = problems
         try:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))
+            with path.open(
+                newline="", encoding="utf-8-sig"
+            ) as file:  # spreadsheets begin with a byte order mark
+                reader = csv.reader(file)
+                rows = [(reader.line_num, row) for row in reader if row]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            problems.append(Problem(shown(path), None, "", f"cannot be read: {error}"))
-            rows = []
-        self.columns = rows[0] if rows else []
+            said = "the file is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+            said = error.strerror or said if isinstance(error, OSError) else said
+            problems.append(Problem(shown(path), None, "", f"cannot be read: {said}"))
+            self.columns, self.rows, self.at = list[str](), list[tuple[int, list[str]]](), dict[str, int]()
+            return
+        self.columns = rows[0][1] if rows else []
         self.rows = rows[1:]
         absent = [name for name in needed if name not in self.columns]
+        again = [name for name in needed if self.columns.count(name) > 1]
+        if again:
+            self.bad(1, f"the column {again[0]} is there {self.columns.count(again[0])} times")
+            self.rows = []
         if absent:
             self.bad(
                 1,
@@ -136,20 +157,23 @@ class _Table:
 
     def whole_rows(self) -> Iterator[tuple[int, list[str]]]:
         """Line and cells of every row that has as many cells as the header."""
-        for line, row in enumerate(self.rows, 2):
+        for line, row in self.rows:
             if len(row) != len(self.columns):
                 self.bad(line, f"{len(row)} columns found, {len(self.columns)} expected")
             else:
                 yield line, row
 
-    def number(self, line: int, row: list[str], name: str) -> float:
+    def number(self, line: int, row: list[str], name: str, most: float) -> float:
         text = row[self.at[name]]
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not 0 <= value < math.inf:
-            self.bad(line, f"column {name}: '{text}' is not a number, 0 or more")
+            self.bad(line, f"column {name}: {show(text)} is not a number, 0 or more")
+            return 0.0
+        if value > most:
+            self.bad(line, f"column {name}: {show(text)} is more than {most:g}, the most allowed")
             return 0.0
         return value
 
@@ -166,7 +190,9 @@ def _read(folder: Path, stamps: tuple[int, ...]) -> TraceFiles:
     sizes = _Table(folder / MEMORY, (*APP, MEMORY_COLUMN), problems)
     durations = _durations(times)
     memory = _memory(sizes)
-    minutes = [name for name in calls.columns if name.isdigit()]
+    minutes = [name for name in calls.columns if DIGITS.fullmatch(name)]
+    if calls.columns and not calls.rows and not problems:
+        calls.bad(1, "the file has no functions")
     if calls.columns and not minutes:
         calls.bad(1, "no column is named by a minute of the day")
     elif [int(name) for name in minutes] != list(
@@ -194,8 +220,8 @@ def _counts(table: _Table, line: int, row: list[str], minutes: list[str]) -> tup
     counts = []
     for name in minutes:
         text = row[table.at[name]]
-        if not text.isdigit():
-            table.bad(line, f"column {name}: '{text}' is not a count, 0 or more")
+        if not DIGITS.fullmatch(text):
+            table.bad(line, f"column {name}: {show(text)} is not a count, 0 or more, of at most 12 digits")
             return ()
         counts.append(int(text))
     return tuple(counts)
@@ -204,13 +230,15 @@ def _counts(table: _Table, line: int, row: list[str], minutes: list[str]) -> tup
 def _durations(table: _Table) -> dict[tuple[str, str, str], tuple[float, tuple[float, ...]]]:
     found = {}
     for line, row in table.whole_rows():
-        percentiles = tuple(table.number(line, row, f"percentile_Average_{p}") for p in PERCENTILES)
+        percentiles = tuple(table.number(line, row, f"percentile_Average_{p}", MOST_MS) for p in PERCENTILES)
         if any(a > b for a, b in pairwise(percentiles)):
             table.bad(
                 line, f"the percentiles {', '.join(f'{v:g}' for v in percentiles)} fall; they must rise"
             )
         key = (row[table.at["HashOwner"]], row[table.at["HashApp"]], row[table.at["HashFunction"]])
-        found[key] = (table.number(line, row, "Average"), percentiles)
+        if key in found:
+            table.bad(line, f"function {key[2][:12]}... has a row before this one")
+        found[key] = (table.number(line, row, "Average", MOST_MS), percentiles)
     return found
 
 
@@ -218,7 +246,7 @@ def _memory(table: _Table) -> dict[tuple[str, str], int]:
     found = {}
     for line, row in table.whole_rows():
         key = (row[table.at["HashOwner"]], row[table.at["HashApp"]])
-        found[key] = math.ceil(table.number(line, row, MEMORY_COLUMN) * BYTES_PER_MB)
+        found[key] = math.ceil(table.number(line, row, MEMORY_COLUMN, MOST_MB) * BYTES_PER_MB)
     return found
 
 
@@ -229,10 +257,11 @@ def read_seconds(path: Path) -> tuple[float, ...]:
         ScenarioErrors: the file, the column or a value is missing or wrong.
     """
     if not path.is_file():
-        raise ScenarioErrors([Problem(shown(path), None, "", "there is no such file")])
+        what = "this is a folder, not a file" if path.is_dir() else "there is no such file"
+        raise ScenarioErrors([Problem(shown(path), None, "", what)])
     problems: list[Problem] = []
     table = _Table(path, ("seconds",), problems)
-    values = tuple(table.number(line, row, "seconds") for line, row in table.whole_rows())
+    values = tuple(table.number(line, row, "seconds", MOST_S) for line, row in table.whole_rows())
     if not problems and not values:
         table.bad(1, "the file has no values")
     if problems:

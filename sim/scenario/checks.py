@@ -198,7 +198,8 @@ def traces_are_sound(scenario: Scenario, at: KeyPath, group: demand.Publisher) -
         files = read_trace(trace.files)
     except ScenarioErrors as error:
         if not trace.files.is_dir():
-            text = f"'{shown(trace.files)}': there is no such folder"
+            what = "this is a file, not a folder" if trace.files.exists() else "there is no such folder"
+            text = f"'{shown(trace.files)}': {what}"
             yield (*at, "traffic", "trace", "files"), text
         else:
             yield from error.problems
@@ -365,6 +366,12 @@ def images_agree(scenario: Scenario) -> Iterator[Found]:
                 )
 
 
+def messages_arrive(scenario: Scenario) -> Iterator[Found]:
+    """Not all messages are lost."""
+    if scenario.network.loss_prob == 1:
+        yield ("network", "loss"), "100%: no message ever arrives, so nobody can deploy; less is allowed"
+
+
 @each("providers")
 def terms_are_safe(scenario: Scenario, at: KeyPath, group: Provider) -> Iterator[Found]:
     """A provider's unlock time leaves time for a final claim."""
@@ -418,6 +425,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     serving_is_possible,
     traffic_has_a_port,
     images_agree,
+    messages_arrive,
     terms_are_safe,
     selections_name_what_exists,
     lifetimes_are_not_nothing,

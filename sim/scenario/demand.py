@@ -17,12 +17,13 @@ from sim.scenario.fields import (
     GasMoney,
     ImageBytes,
     Number,
+    NumberM,
     PaymentMoney,
     PositiveMoney,
     PositiveNs,
     PositiveNumber,
     RatePerS,
-    Share,
+    ShareM,
     UnlockNs,
 )
 from sim.scenario.laws import Law, Model, OneOf, key, law_or
@@ -192,7 +193,7 @@ class Keda(_Bounds):
     tick_ns: PositiveNs = key(
         "15s", alias="tick", description="Interval of decisions while there are replicas."
     )
-    tolerance: Share = key("10%", description="Changes smaller than this share are not made.")
+    tolerance: ShareM = key("10%", description="Changes smaller than this share are not made.")
     stable_ns: DurationNs = key(
         "300s", alias="stable", description="Going down, the highest proposal of this long counts."
     )
@@ -211,13 +212,13 @@ class Kpa(_Bounds):
         None,
         description="Pending requests a replica; null: the manifest's `targetPendingRequests`, else 100.",
     )
-    utilisation: Share = key("70%", description="Share of the target that is aimed at.")
+    utilisation: ShareM = key("70%", description="Share of the target that is aimed at.")
     tick_ns: PositiveNs = key("2s", alias="tick", description="Interval of decisions.")
     stable_ns: PositiveNs = key("60s", alias="stable", description="Window of the mean that counts in calm.")
     panic_ns: PositiveNs = key("6s", alias="panic", description="Window of the mean that counts in a panic.")
-    panic_at: PositiveNumber = key(2, description="Panic begins at this many times the capacity.")
-    up_times: PositiveNumber = key(1000, description="Most that the replicas are multiplied by in a step.")
-    down_times: PositiveNumber = key(2, description="Most that the replicas are divided by in a step.")
+    panic_at: NumberM = key(2, description="Panic begins at this many times the capacity.")
+    up_times: NumberM = key(1000, description="Most that the replicas are multiplied by in a step.")
+    down_times: NumberM = key(2, description="Most that the replicas are divided by in a step.")
     grace_ns: DurationNs = key("30s", alias="grace", description="Time until the last replica goes.")
 
 
@@ -265,6 +266,7 @@ class Image(Model):
 
     name: str | None = key(
         None,
+        min_length=1,
         description="Publishers of the same image name share it in a node's cache; null: an image of its own for each publisher.",
     )
     size_bytes: ImageBytes = key("150MB", alias="size", description="Compressed size of its layers.")

@@ -135,6 +135,8 @@ PRICE_MAX: Final = 10**30
 """10^12 tokens of 18 decimals."""
 GAS_PRICE_MAX_WEI: Final = 10**18
 """A whole token of 18 decimals for one unit of gas."""
+SAMPLED_LEAST: Final = Fraction(1, 10**12)
+"""No more requests can be run (`sim.scenario.limits`)."""
 NUMBER_MAX: Final = 10**9
 CV_MAX: Final = 1_000
 """A log-normal's sigma is 3.7 then. Run times in the Azure trace of 2019 stay below 100."""
@@ -165,6 +167,33 @@ RatePerS = Annotated[
 """Events a second, exact."""
 Share = Annotated[Fraction, _plain("share", q.SHARE, q.read_share, q.write_share)]
 """A probability or share in [0, 1], exact."""
+
+
+def _read_sampled(value: object) -> Fraction:
+    share = q.read_share(value)
+    if 0 < share < SAMPLED_LEAST:
+        raise ValueError(
+            f"{q.show(value)} is less than {q.write_share(SAMPLED_LEAST)}, the least allowed above 0"
+        )
+    return share
+
+
+SampledShare = Annotated[Fraction, _plain("share", q.SHARE, _read_sampled, q.write_share)]
+"""A share of requests: 0, or enough to find one in the longest run."""
+
+
+def _read_thousandths(read: Callable[[object], Fraction]) -> Callable[[object], Fraction]:
+    def exact(value: object) -> Fraction:
+        got = read(value)
+        if (got * 1000).denominator != 1:
+            raise ValueError(
+                f"{q.show(value)} is finer than a thousandth, the smallest step of a scaling rule"
+            )
+        return got
+
+    return exact
+
+
 CpuMillis = Annotated[int, _plain("cpu", q.CPU, q.read_cpu_millis, q.write_cpu, above=0, most=CPU_MAX_MILLIS)]
 """Millicores, above 0."""
 _BYTES = (q.MEMORY, q.read_bytes, q.write_bytes)
@@ -199,6 +228,13 @@ Number = Annotated[Fraction, _plain("number", *_NUMBER, least=0, most=NUMBER_MAX
 """A plain number, 0 or more, exact."""
 PositiveNumber = Annotated[Fraction, _plain("number", *_NUMBER, above=0, most=NUMBER_MAX)]
 """A plain number above 0, exact."""
+ShareM = Annotated[Fraction, _plain("share", q.SHARE, _read_thousandths(q.read_share), q.write_share)]
+"""A share in whole thousandths, as the scaling rules count."""
+NumberM = Annotated[
+    Fraction,
+    _plain("number", _NUMBER[0], _read_thousandths(_NUMBER[1]), _NUMBER[2], above=0, most=NUMBER_MAX),
+]
+"""A number above 0 in whole thousandths, as the scaling rules count."""
 Cv = Annotated[Fraction, _plain("number", *_NUMBER, above=0, most=CV_MAX)]
 """A coefficient of variation, above 0, exact."""
 Shape = Annotated[Fraction, _plain("number", *_NUMBER, least=SHAPE_LEAST, most=SHAPE_MOST)]
@@ -287,7 +323,13 @@ def _read_path(value: object, context: Context) -> Path:
         return value
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{q.show(value)} is not {PATH}")
-    return (context.base / value).resolve()
+    try:
+        path = (context.base / value).resolve()
+        path.exists()  # raises for what no file can be called, and for folders that may not be looked into
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links that lead in a circle
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise ValueError(f"{q.show(value)} cannot be looked up: {said}") from None
+    return path
 
 
 FilePath = Annotated[Path, Quantity("path", PATH, _read_path, lambda v, _: str(v))]

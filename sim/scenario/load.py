@@ -8,6 +8,7 @@ against the rest and against the files it names.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from protocol import manifest as manifests
 from protocol.errors import BadManifest
+from protocol.quantities import show
 from sim.scenario import checks, policies
 from sim.scenario.fields import Context
 from sim.scenario.laws import Unsound
@@ -27,7 +29,7 @@ from sim.scenario.problems import KeyPath, Problem, ScenarioErrors
 from sim.scenario.quantities import Denomination
 from sim.scenario.resolve import to_data
 from sim.scenario.translate import translate
-from sim.scenario.world import DECIMALS_MAX
+from sim.scenario.world import DECIMALS_MAX, SYMBOL
 from sim.scenario.yaml_file import Document, parse_yaml, read_yaml
 
 
@@ -109,7 +111,8 @@ def context_of(data: Any, base: Path) -> Context:
         if not isinstance(said, dict):
             return fallback
         symbol, decimals = said.get("symbol", fallback.symbol), said.get("decimals", fallback.decimals)
-        good = isinstance(symbol, str) and type(decimals) is int and 0 <= decimals <= DECIMALS_MAX
+        named = isinstance(symbol, str) and re.fullmatch(SYMBOL, symbol) is not None
+        good = named and type(decimals) is int and 0 <= decimals <= DECIMALS_MAX
         return Denomination(symbol, decimals) if good else fallback
 
     return Context(base, token("payment", default.payment), token("gas", default.gas))
@@ -170,9 +173,10 @@ def _read_manifest(path: KeyPath, holder: dict[str, Any], base: Path, sources: _
             document = read_yaml(file, shown)
         except ScenarioErrors as error:
             _leave_out(holder, path, sources)
-            if not file.exists():
-                return [sources.problem(path, f"'{said}': there is no such file ({shown})")]
-            return list(error.problems)
+            return [
+                problem if problem.line else sources.problem(path, f"{show(said)}: {problem.text} ({shown})")
+                for problem in error.problems
+            ]
         said = document.data
     try:
         holder["manifest"] = manifests.parse(said)

@@ -91,7 +91,7 @@ def _child(model: Any, key: str | int) -> Any:
 def _step(here: Any, word: str, path: KeyPath, so_far: tuple[str, ...]) -> str | int:
     if isinstance(here, list):
         names = [str(item["name"]) for item in here if isinstance(item, dict) and "name" in item]
-        if word.isdigit() and int(word) < len(here):
+        if word.isascii() and word.isdigit() and int(word) < len(here):
             return int(word)
         for index, item in enumerate(here):
             if isinstance(item, dict) and item.get("name") == word:

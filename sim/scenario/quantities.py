@@ -61,7 +61,7 @@ def read_duration_ns(value: object) -> int:
     if rest == "0":
         return 0
     while rest:
-        match = re.match(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*", rest)
+        match = re.match(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*", rest, re.ASCII)
         if not match or match[2] not in DURATIONS_NS:
             hint = " (the unit is missing)" if re.fullmatch(r"[\d.]+", rest) else ""
             raise ValueError(f"{show(value)} is not {DURATION}{hint}")
@@ -105,7 +105,8 @@ def read_instant_ns(value: object) -> int:
     except ValueError:
         raise ValueError(f"{show(value)} is not {INSTANT}") from None
     if when.tzinfo is None:
-        raise ValueError(f"{show(value)} has no time zone; write {value}Z for UTC")
+        hint = f"write {value}Z for UTC" if ":" in value else f"for UTC write {value}T00:00:00Z"
+        raise ValueError(f"{show(value)} has no time zone; {hint}")
     return (when - _EPOCH) // timedelta(microseconds=1) * 1_000
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.agreement import running_cost
 from protocol.attestation import Assurance
+from protocol.errors import BadInput
 from protocol.manifest import Pod, pod_resources, volume_resources
 from protocol.payment import ZERO_ADDRESS, CreateChannel
 from protocol.policies.funding import Once, Runway
@@ -19,7 +20,7 @@ from protocol.units import NS_PER_S, Resource
 from sim.chain.gas import GAS
 from sim.scenario import demand, policies
 from sim.scenario import quantities as q
-from sim.scenario.convert import bounds
+from sim.scenario.convert import bounds, to_scaling
 from sim.scenario.laws import Unsound
 from sim.scenario.model import Scenario
 from sim.scenario.problems import KeyPath, ScenarioErrors
@@ -69,6 +70,10 @@ def _pays(scenario: Scenario, at: KeyPath, held: int, need: int, what: str) -> F
 
 def _finds_a_provider(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Found:
     """Goes through what rules providers out, until none is left."""
+    try:
+        to_scaling(group)
+    except BadInput:
+        return  # its replicas are impossible, which is reported
     pod = _largest(group)
     if pod is None:
         return  # its trace cannot be read, which is reported

@@ -93,7 +93,7 @@ def _text(detail: ErrorDetails, path: KeyPath, data: Any) -> str:
         case "value_error":
             return str(ctx["error"])
         case "literal_error":
-            words = [str(word) for word in _words(field.annotation)] if field else []
+            words = [_word(word) for word in _words(field.annotation)] if field else []
             near = nearest(str(value), words)
             allowed = ", ".join(words) or str(ctx["expected"])
             return f"{show(value)} is not allowed: {allowed}" + (f"; did you mean '{near}'?" if near else "")
@@ -107,6 +107,8 @@ def _text(detail: ErrorDetails, path: KeyPath, data: Any) -> str:
             return f"{show(value)} is not text"
         case "bool_type":
             return f"{show(value)} is not true or false"
+        case "string_too_short":
+            return f"{show(value)} is empty; at least {ctx['min_length']} character is needed"
         case "string_pattern_mismatch":
             return f"{show(value)} is not {PATTERNS.get(str(path[-1]), 'of the form ' + str(ctx['pattern']))}"
         case "string_too_long":
@@ -136,8 +138,15 @@ def _words(annotation: Any) -> tuple[Any, ...]:
     return tuple(word for arg in get_args(annotation) for word in _words(arg))
 
 
+def _word(word: Any) -> str:
+    return str(word).lower() if isinstance(word, bool) else str(word)
+
+
 def _keys(path: KeyPath, data: Any, field: Any) -> str:
     models = models_of(field.annotation) if field else [m for m in [model_at(path, data)] if m]
+    tags = {tag[0] for tag in map(tag_of, models) if tag}
+    if len(models) > 1 and len(tags) == 1:
+        return f" with the key '{tags.pop()}'"
     return f" with the keys {', '.join(fields_by_key(models[0]))}" if len(models) == 1 else ""
 
 

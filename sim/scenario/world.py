@@ -6,7 +6,16 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim.scenario.fields import BytesPerS, DurationNs, FilePath, GasPriceWei, PaymentMoney, PositiveNs, Share
+from sim.scenario.fields import (
+    BytesPerS,
+    DurationNs,
+    FilePath,
+    GasPriceWei,
+    PaymentMoney,
+    PositiveNs,
+    SampledShare,
+    Share,
+)
 from sim.scenario.laws import Law, Model, OneOf, key
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
@@ -17,6 +26,7 @@ ChainId = Annotated[int, Field(ge=1, le=2**53, strict=True)]
 """What EIP-155 calls one; public chains have numbers of eight digits and more."""
 DECIMALS_MAX: Final = 24
 """YAM v2's, the most of the tokens that people test with; of the tables' 38 digits 14 are left before the point."""
+SYMBOL: Final = r"^[A-Za-z][A-Za-z0-9.]{0,15}$"
 Whole = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 """A whole number, 0 or more."""
 
@@ -42,9 +52,7 @@ class Chain(Model):
 class PaymentToken(Model):
     """The token that pods are paid in."""
 
-    symbol: str = key(
-        "DAI", pattern=r"^[A-Za-z][A-Za-z0-9.]{0,15}$", description="How amounts of it are written."
-    )
+    symbol: str = key("DAI", pattern=SYMBOL, description="How amounts of it are written.")
     decimals: int = key(
         18, ge=0, le=DECIMALS_MAX, strict=True, description="Base units in one token are 10 to this power."
     )
@@ -53,9 +61,7 @@ class PaymentToken(Model):
 class GasToken(Model):
     """The chain's own token, which transactions are paid in."""
 
-    symbol: str = key(
-        "ETH", pattern=r"^[A-Za-z][A-Za-z0-9.]{0,15}$", description="How amounts of it are written."
-    )
+    symbol: str = key("ETH", pattern=SYMBOL, description="How amounts of it are written.")
     decimals: int = key(
         18, ge=0, le=DECIMALS_MAX, strict=True, description="Base units in one token are 10 to this power."
     )
@@ -164,7 +170,7 @@ class Output(Model):
     sampling_ns: PositiveNs = key(
         "60s", alias="sampling", description="Interval of the time series in `samples`."
     )
-    requests_share: Share = key(
+    requests_share: SampledShare = key(
         "1/1000", alias="requests", description="Share of requests that get a row in `requests`."
     )
     events: bool = key(

@@ -92,6 +92,8 @@ def read_text(path: Path, name: str | None = None) -> str:
         raise ScenarioErrors([Problem(shown, None, "", "this is a folder, not a file")]) from None
     except UnicodeDecodeError:
         raise ScenarioErrors([Problem(shown, None, "", "the file is not UTF-8 text")]) from None
+    except ValueError:  # what no file can be called
+        raise ScenarioErrors([Problem(show(shown), None, "", "there is no such file")]) from None
     except OSError as error:
         raise ScenarioErrors([Problem(shown, None, "", f"cannot be read: {error.strerror}")]) from None
 
@@ -120,7 +122,9 @@ def parse_yaml(text: str, file: str) -> Document:
             [Problem(file, mark.line + 1 if mark else None, "", f"this is not YAML: {what}")]
         ) from None
     except yaml.YAMLError as error:
-        raise ScenarioErrors([Problem(file, None, "", f"this is not YAML: {error}")]) from None
+        raise ScenarioErrors(
+            [Problem(file, None, "", f"this is not YAML: {str(error).splitlines()[0]}")]
+        ) from None
     builder = _Builder(file)
     data = builder.build(node, ()) if node is not None else None
     if builder.problems:

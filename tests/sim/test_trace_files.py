@@ -80,3 +80,11 @@ def test_seconds_are_numbers(tmp_path: Path) -> None:
     file.write_text("seconds\n", encoding="utf-8")
     with pytest.raises(ScenarioErrors, match="no values"):
         read_seconds(file)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbfseconds\n1\n2\n", b"seconds\r\n1\r\n2\r\n", b"seconds\n1\n\n2\n\n"]
+)
+def test_what_spreadsheets_write_is_read(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+    assert read_seconds(tmp_path / "x.csv") == (1.0, 2.0)
