@@ -13,7 +13,7 @@ from sim.kernel.plane import DataPlane, NodeSpec, PodSpec, StartUp
 from sim.kernel.specs import OUTCOMES
 from sim.laws import Constant, Exponential
 from sim.traffic import Replay
-from tests.sim.kernel.worlds import HUGE, START, S, fixed, keda, per_request, pod, run
+from tests.sim.kernel.worlds import HUGE, START, S, fixed, keda, kpa, per_request, pod, run
 
 MB = 1_000_000
 SLOW = NodeSpec(1000, 1000, 0, pull_bytes_per_s=10 * MB, image_cache_bytes=250 * MB)
@@ -369,3 +369,41 @@ def test_the_next_event_is_never_late() -> None:
     assert plane.next_event_ns() == START + 30 * S
     plane.advance(START + 29 * S)
     assert plane.counters(handle, START + 30 * S).arrivals == 1
+
+
+def test_a_request_that_waited_too_long_gives_up_when_the_last_replica_is_lost() -> None:
+    """While a replica is ready nobody gives up; when there is none any more, who has waited long enough does."""
+    spec = pod(
+        at(10, 20, 70), 100.0, fixed(1), slots=1, dispatch="central", wait_limit_ns=40 * S, sample_every=1
+    )
+    plane, _ = cluster(spec, nodes=(HUGE,))
+    plane.crash_node(0, START + 90 * S)
+    plane.advance(START + 200 * S)
+    # The first was in service. The second had waited 70 s of 40, the third 20: it goes on to 70 + 40.
+    assert ends(plane) == [(90.0, "crashed"), (90.0, "timeout"), (110.0, "timeout")]
+
+
+def test_scaling_down_ends_the_newest_idle_replica() -> None:
+    # At 1 s five requests: from zero to one replica at once, then to three at the tick of 15 s. Idle from about 30 s on;
+    # 300 s later the highest proposal has left the window, and two are left.
+    spec = pod(at(1, 1, 1, 1, 1, 400, 400), 20.0, keda(target=2, most=3, least=2), slots=1, sample_every=1)
+    plane, (handle,) = cluster(spec, nodes=(HUGE,))
+    plane.advance(START + 100 * S)
+    assert plane.counters(handle, START + 100 * S).idle == 3
+    plane.advance(START + 390 * S)
+    assert plane.counters(handle, START + 390 * S).idle == 2
+    plane.advance(START + 500 * S)
+    rows = [r for r in plane.take_requests() if int(r["arrival_ns"]) == START + 400 * S]
+    assert sorted(int(r["replica"]) for r in rows) == [0, 1]  # the third to start was the first to go
+
+
+def test_knative_counts_the_mean_between_its_ticks() -> None:
+    """Eight requests for a second of every two, and none of them at a tick: four are pending on average."""
+    arrivals = [0.5 + 2 * k for k in range(120) for _ in range(8)]
+    spec = pod(at(*arrivals), 1.0, kpa(target=1 / 0.7, most=50, least=1), slots=100)
+    plane, (handle,) = cluster(spec, nodes=(HUGE,))
+    seen = []
+    for second in range(100, 240, 20):
+        counters = plane.counters(handle, START + second * S)
+        seen.append(counters.idle + counters.busy)
+    assert seen == [4] * 7
