@@ -229,6 +229,16 @@ class Closing:
                 sum(a.run_ms for a in self._recorder.attempts),
             ),
         ]
+        if ledger.market.moves:
+            paid = sum(self._recorder.fees.values())
+            rows.append(
+                (
+                    "gas tokens: fees paid = burnt + to builders",
+                    "wei",
+                    paid,
+                    ledger.burnt_wei + ledger.tips_wei,
+                )
+            )
         for row in rows:
             self._writer.append("conservation", row)
             law, unit, left, right = row

@@ -17,12 +17,11 @@ from protocol.attestation import Assurance, AttestationPolicy
 from protocol.auth import SECP256K1, address_of
 from protocol.hosting import ProviderPolicies, ProviderSettings
 from protocol.keccak import keccak256
-from protocol.payment import Book
 from protocol.pricing import PriceTable
 from protocol.renting import PublisherPolicies, PublisherSettings
 from protocol.sealing import HPKE
-from protocol.token import Token
 from protocol.units import NS_PER_S, Address, PeerId, Resource
+from sim.chain.contracts import ModelContracts
 from sim.chain.model import ModelLedger
 from sim.chain.port import Blocks
 from sim.cluster import Caller, Machines
@@ -36,6 +35,7 @@ from sim.network import Links, Place, Web
 from sim.parties import ProviderParty, PublisherParty
 from sim.recorder import Recorder
 from sim.scenario import convert, policies
+from sim.scenario.convert_chain import Calendar, to_market
 from sim.traffic import Poisson
 from sim.watch import Watcher
 
@@ -152,17 +152,18 @@ class World:
         gas = {addresses[m.name]: m.group.wallet.gas_base for m in members}
         self.supply = sum(tokens.values())
         self.gas_supply = sum(gas.values())
+        chain = scenario.chain
+        calendar = Calendar(self.begin_ns // NS_PER_S, self.start_ns, chain.block_time_ns // NS_PER_S)
         ledger = ModelLedger(
-            Book(Token(tokens), self.terms.payment),
+            ModelContracts(tokens, self.terms.payment, keeps=False),
             native=gas,
-            block_time_s=scenario.chain.block_time_ns // NS_PER_S,
-            gas_price_wei=scenario.chain.gas_price_wei,
-            chain_id=scenario.chain.chain_id,
-            start_s=self.begin_ns // NS_PER_S,
+            block_time_s=calendar.block_s,
+            market=to_market(chain, calendar, self.key("gas", "chain")),
+            chain_id=chain.chain_id,
+            start_s=calendar.begin_s,
+            block_gas=chain.block_gas,
         )
-        outages = [
-            (self.start_ns + o.at_ns, self.start_ns + o.at_ns + o.for_ns) for o in scenario.chain.outages
-        ]
+        outages = [(self.start_ns + o.at_ns, self.start_ns + o.at_ns + o.for_ns) for o in chain.outages]
         return Blocks(self.env, ledger, outages=outages, on_submitted=self.recorder.sent)
 
     # ------------------------------------------------------------ providers

@@ -130,7 +130,10 @@ class SimChain:
             await process.sleep_until(deadline)
             return ports.Unknown("the endpoint is silent")
         await process.sleep_until(process.now + READ_NS)
-        return max(0, self._ledger.head(process.now // NS_PER_S) - self._terms.confirmations)
+        return max(0, self._head() - self._terms.confirmations)
+
+    def _head(self) -> int:
+        return self._ledger.head(self._process.now // NS_PER_S)
 
     async def channels(
         self, keys: Sequence[ChannelKey], *, deadline_ns: int
@@ -159,9 +162,12 @@ class SimChain:
         )
 
     async def claim_fee_wei(self, entries: int, *, deadline_ns: int) -> int | ports.Unknown:
-        """See `ports.Chain.claim_fee_wei`; a constant gas price needs no round trip."""
+        """See `ports.Chain.claim_fee_wei`; a gas price that never moves needs no round trip."""
         self._process.check()
-        return (GAS[WithdrawMany] + entries * WITHDRAW_MANY_ENTRY) * self._ledger.gas_price_wei
+        market = self._ledger.market
+        if market.moves and isinstance(number := await self._read(deadline_ns), ports.Unknown):
+            return number
+        return (GAS[WithdrawMany] + entries * WITHDRAW_MANY_ENTRY) * market.price_wei(self._head())
 
     async def prepare(self, command: ports.Command) -> ports.Transaction | ports.Unknown:
         """See `ports.Chain.prepare`."""
@@ -170,7 +176,8 @@ class SimChain:
             return ports.Unknown("the endpoint is silent")
         nonce = max(self._ledger.next_nonce(self._owner), self._prepared + 1)
         self._prepared = nonce
-        tx = Tx(self._ledger.chain_id, self._owner, nonce, self._ledger.gas_price_wei, command)
+        offer = self._ledger.market.offer(self._head())
+        tx = Tx(self._ledger.chain_id, self._owner, nonce, offer.max_wei, command, offer.priority_wei)
         return ports.Transaction(nonce, tx.to_bytes(), tx.hash, FUNCTIONS[type(command)].name)
 
     async def send(self, transaction: ports.Transaction, *, deadline_ns: int) -> ports.TxOutcome:

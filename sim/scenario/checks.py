@@ -12,9 +12,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from protocol.billing import MAX_CLAIMS_A_TRANSACTION
 from protocol.errors import BadInput
 from protocol.manifest import hint
+from protocol.payment import WithdrawMany
 from protocol.units import NS_PER_S
+from sim.chain.gas import GAS, WITHDRAW_MANY_ENTRY
 from sim.scenario import convert, demand
 from sim.scenario import quantities as q
 from sim.scenario.laws import Law
@@ -66,6 +69,12 @@ def times_fit(scenario: Scenario) -> Iterator[Found]:
     places += [
         (("chain", "outages", i, "at"), outage.at_ns) for i, outage in enumerate(scenario.chain.outages)
     ]
+    market = scenario.chain.gas_price
+    if not isinstance(market, int):
+        for i, step in enumerate(market.steps or ()):
+            places.append((("chain", "gas_price", "steps", i, "at"), step.at_ns))
+        for i, surge in enumerate(market.eip1559.background.surges if market.eip1559 else ()):
+            places.append((("chain", "gas_price", "eip1559", "background", "surges", i, "at"), surge.at_ns))
     places += [
         (("network", "partitions", i, "at"), part.at_ns) for i, part in enumerate(scenario.network.partitions)
     ]
@@ -309,6 +318,16 @@ def terms_are_safe(scenario: Scenario) -> Iterator[Found]:
             )
 
 
+def blocks_hold_claims(scenario: Scenario) -> Iterator[Found]:
+    """A block holds the largest transaction: a claim of 100 channels."""
+    least = GAS[WithdrawMany] + MAX_CLAIMS_A_TRANSACTION * WITHDRAW_MANY_ENTRY
+    if scenario.chain.block_gas < least:
+        yield (
+            ("chain", "block_gas"),
+            f"{scenario.chain.block_gas} is less than a claim of {MAX_CLAIMS_A_TRANSACTION} channels needs, {least}",
+        )
+
+
 def policies_agree(scenario: Scenario) -> Iterator[Found]:
     """Selections name providers and regions that exist, and a leaving publisher leaves before the end."""
     regions = {group.region for group in scenario.providers}
@@ -341,6 +360,7 @@ CHECKS: Final[tuple[Callable[[Scenario], Iterator[Found]], ...]] = (
     scaling_is_possible,
     images_agree,
     terms_are_safe,
+    blocks_hold_claims,
     policies_agree,
     everybody_finds_a_provider,
 )

@@ -1,4 +1,4 @@
-"""The parts of a scenario that are nobody's: chain, tokens, network, faults, output."""
+"""The parts of a scenario that are nobody's, but for the chain: tokens, network, faults, output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim.scenario.fields import BytesPerS, DurationNs, FilePath, GasPriceWei, PaymentMoney, PositiveNs, Share
+from sim.scenario.fields import BytesPerS, DurationNs, FilePath, PaymentMoney, PositiveNs, Share
 from sim.scenario.laws import Law, Model, OneOf, key
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
@@ -15,24 +15,6 @@ Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 """A whole number, 1 or more."""
 Whole = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 """A whole number, 0 or more."""
-
-
-class Outage(Model):
-    """The chain makes no blocks for a while."""
-
-    at_ns: DurationNs = key(alias="at", description="When, from the start of the run.")
-    for_ns: PositiveNs = key(alias="for", description="For how long.")
-
-
-class Chain(Model):
-    """The chain the contracts are on."""
-
-    backend: Literal["model"] = key("model", description="`model`: the contracts' rules on block time.")
-    chain_id: Count = key(31337, description="Chain id; signatures are bound to it.")
-    block_time_ns: PositiveNs = key("2s", alias="block_time", description="Time between blocks.")
-    confirmations: Count = key(3, description="Blocks after which a party believes what it sees.")
-    gas_price_wei: GasPriceWei = key("0.05 gwei", alias="gas_price", description="Price of a unit of gas.")
-    outages: tuple[Outage, ...] = key((), description="When no blocks are made.")
 
 
 class PaymentToken(Model):
@@ -167,7 +149,6 @@ class Output(Model):
 
 
 __all__ = [
-    "Chain",
     "Count",
     "Fault",
     "FilePath",
@@ -176,7 +157,6 @@ __all__ = [
     "Network",
     "NodeCrash",
     "OneOf",
-    "Outage",
     "Output",
     "Partition",
     "PartitionFault",

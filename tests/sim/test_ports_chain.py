@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.payment import Book
 from protocol.ports import Chain, ChainTerms
-from protocol.token import Token
 from protocol.units import NS_PER_S, Address
+from sim.chain.contracts import ModelContracts
+from sim.chain.fees import Constant
 from sim.chain.model import ModelLedger
 from sim.chain.port import Blocks, Endpoint, SimChain
 from sim.tasks import Process
@@ -33,10 +33,10 @@ class SimChainBench(SimBench):
     def __init__(self, block_time_s: int, confirmations: int) -> None:
         super().__init__()
         ledger = ModelLedger(
-            Book(Token({PUBLISHER: 10**6}), TERMS.payment),
+            ModelContracts({PUBLISHER: 10**6}, TERMS.payment),
             native={PUBLISHER: 10**18, PROVIDER: 10**18},
             block_time_s=block_time_s,
-            gas_price_wei=7,
+            market=Constant(7),
             chain_id=TERMS.chain_id,
             start_s=BEGIN_NS // NS_PER_S,
         )

@@ -1,0 +1,65 @@
+"""A chain that is not kind, in whole runs: gas that gets dear, builders with orders of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.sim.test_faults import faulty, sound
+from tests.sim.worlds import START, Data, Played, S
+
+RUNWAY = {
+    "policies": {"funding": {"use": "runway", "with": {"first": "20m", "low": "15m", "tranche": "10m"}}}
+}
+"""Publishers who send many transactions."""
+SURGE: Data = {
+    "gas_price": {
+        "eip1559": {
+            "base": "1 gwei",
+            "tip": "0.1 gwei",
+            "background": {"usual": "1 gwei", "cv": 0.3, "surges": [{"at": "20m", "for": "10m", "times": 6}]},
+        }
+    }
+}
+
+
+def prices(run: Played) -> list[tuple[int, float]]:
+    """What was paid for a unit of gas, and when it was mined [s since the start]."""
+    rows = [r for r in run.rows("transactions") if r["mined_ns"] is not None]
+    return [((r["mined_ns"] - START) // S, r["fee_wei"] / r["gas_used"]) for r in rows]
+
+
+def test_a_surge_is_paid_for_and_passes(tmp_path: Path) -> None:
+    run = sound(faulty(pod=RUNWAY, chain=SURGE), tmp_path)
+    paid = prices(run)
+    calm = [price for at, price in paid if 0 < at < 1200 or at > 2400]
+    dear = [price for at, price in paid if 1320 < at < 1800]
+    assert calm and dear
+    assert 0.6e9 < sum(calm) / len(calm) < 1.8e9 and 4e9 < sum(dear) / len(dear) < 9e9
+    (law,) = run.rows("conservation", law="gas tokens: fees paid = burnt + to builders")
+    ledger = run.simulation.world.blocks.ledger
+    assert law["left"] == law["right"] > 0 and 0 < ledger.tips_wei < ledger.burnt_wei
+    assert {r["outcome"] for r in run.rows("deployments")} == {"running"}
+
+
+def test_a_step_is_paid_from_its_block_on(tmp_path: Path) -> None:
+    steps = [{"at": "0s", "price": "1 gwei"}, {"at": "30m", "price": "3 gwei"}]
+    run = sound(faulty(pod=RUNWAY, chain={"gas_price": {"steps": steps}}), tmp_path)
+    paid = prices(run)
+    assert {price for at, price in paid if at <= 1800} == {1e9}
+    assert {price for at, price in paid if at > 1800} == {3e9}
+
+
+def test_gas_that_is_dear_makes_claims_rare(tmp_path: Path) -> None:
+    """At 20 times its gas a claim pays: by a step to a price ten times as high there are fewer of them."""
+
+    def claims(price: Any, folder: Path) -> int:
+        data = faulty(chain={"gas_price": price}, tokens={"gas": {"price": "2500 DAI"}})
+        return len(sound(data, folder).rows("transactions", function="withdrawMany"))
+
+    cheap = claims("0.001 gwei", tmp_path / "cheap")
+    step = claims(
+        {"steps": [{"at": "0s", "price": "0.001 gwei"}, {"at": "30m", "price": "0.03 gwei"}]}, tmp_path / "s"
+    )
+    dear = claims("0.03 gwei", tmp_path / "dear")
+    assert cheap > step > dear
