@@ -31,7 +31,7 @@ Progress = Callable[[int, int, int], None]
 NOT_MODELLED = (
     "Packets: a message is one transfer with a latency and a size.",
     "Contention for processors on a node: a replica has what it reserves.",
-    "Reorganisations of the chain and orders of its mempool other than by fee: blocks are final.",
+    "Reorganisations of the chain: blocks are final.",
     "Other people's transactions: the gas they want of each block, at one tip, is a draw.",
     "Retries of clients whose request failed.",
 )

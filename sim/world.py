@@ -162,6 +162,7 @@ class World:
             chain_id=chain.chain_id,
             start_s=calendar.begin_s,
             block_gas=chain.block_gas,
+            ordering=chain.ordering,
         )
         outages = [(self.start_ns + o.at_ns, self.start_ns + o.at_ns + o.for_ns) for o in chain.outages]
         return Blocks(self.env, ledger, outages=outages, on_submitted=self.recorder.sent)

@@ -108,4 +108,8 @@ class Chain(Model):
     block_gas: BlockGas = key(30_000_000, description="Gas of a block; what does not fit waits for the next.")
     confirmations: Count = key(3, description="Blocks after which a party believes what it sees.")
     gas_price: GasPrice = key("0.05 gwei", description="Price of a unit of gas, for ever or as a market.")
+    ordering: Literal["fee", "arrival", "adversary"] = key(
+        "fee",
+        description="Order in a block: the highest tip first; first come, first served; or a builder on the publishers' side, who puts unlocks and what they return first and providers' claims last. A sender's own order always stays.",
+    )
     outages: tuple[Outage, ...] = key((), description="When no blocks are made.")
