@@ -31,7 +31,6 @@ Progress = Callable[[int, int, int], None]
 NOT_MODELLED = (
     "Packets: a message is one transfer with a latency and a size.",
     "Contention for processors on a node: a replica has what it reserves.",
-    "Reorganisations of the chain: blocks are final.",
     "Other people's transactions: the gas they want of each block, at one tip, is a draw.",
     "Retries of clients whose request failed.",
 )
@@ -201,6 +200,7 @@ def _conclude(
     from sim.summary import write_summary
 
     interrupted = any(outcome.interrupted for outcome in outcomes)
+    warnings = [w for outcome in outcomes for w in outcome.warnings]
     write_provenance(
         directory,
         Ending(
@@ -218,6 +218,7 @@ def _conclude(
             gas_token=scenario.tokens.gas.symbol,
             gas_decimals=scenario.tokens.gas.decimals,
             not_modelled=NOT_MODELLED,
+            notes={"warnings": warnings} if warnings else {},
         ),
     )
     summary = write_summary(directory)

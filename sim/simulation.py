@@ -40,11 +40,13 @@ class Outcome:
         reached_ns: the virtual instant that it came to [Unix ns].
         violations: invariants that broke, in words; empty when all held.
         interrupted: whether a person stopped it.
+        warnings: what makes the run's figures mean something else than usual, in words.
     """
 
     reached_ns: int
     violations: tuple[str, ...]
     interrupted: bool
+    warnings: tuple[str, ...] = ()
 
 
 def simulate(
@@ -201,6 +203,7 @@ class Simulation:
                 self._run_until(at_ns, stop)
                 gc.collect(0)
                 self.world.watcher.take_requests(at_ns)
+                self.world.release(at_ns)
                 self.writer.flush(at_ns)
             self._sample(self.world.end_ns)
             self._tell(self.world.end_ns)
@@ -211,7 +214,7 @@ class Simulation:
                 gc.enable()
             reached_ns = max(self.world.start_ns, int(env.now))
             self._finish(reached_ns)
-        return Outcome(reached_ns, tuple(self._violations), interrupted)
+        return Outcome(reached_ns, tuple(self._violations), interrupted, self.world.recorder.warnings)
 
     def _run_until(self, at_ns: int, stop: Flag) -> None:
         """Carry out what happens before `at_ns`; a stop waits for the end of the event that it falls into.

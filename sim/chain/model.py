@@ -14,15 +14,18 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import BadInput, ProtocolError
 from protocol.ports import Block
+from sim.chain.forks import NEVER, Forks
 from sim.chain.gas import REVERTED, gas_of
 from sim.chain.history import History
 from sim.chain.pool import Ordering, Pool, rank
 from sim.chain.transactions import AnyCommand, Receipt, Tx, TxRejected
+from sim.chain.undo import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,11 +41,41 @@ BLOCK_GAS: Final = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """What a reorganisation took back.
+
+    Attributes:
+        at: the block that came on another branch.
+        depth: how many blocks it replaced.
+        first: the first block whose transactions were taken back.
+        receipts: what is void, in the order in which it was mined.
+        dropped: hashes of those that did not return to the pool.
+    """
+
+    at: int
+    depth: int
+    first: int
+    receipts: tuple[Receipt, ...]
+    dropped: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Mined:
-    """A block that was mined, and what became of its transactions, in their order."""
+    """A block that was mined, what became of its transactions, in their order, and what was undone before it."""
 
     block: Block
     receipts: tuple[Receipt, ...]
+    undone: tuple[Undone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A block with transactions that may be undone, and the way back to before it."""
+
+    number: int
+    receipts: tuple[Receipt, ...]
+    contracts: int
+    ledger: int
 
 
 class ModelLedger:
@@ -60,6 +93,7 @@ class ModelLedger:
         block_gas: gas of a block.
         gas: gas of a command that succeeds.
         ordering: the builder's order.
+        forks: the reorganisations; the contracts must be able to be taken back where there are any.
     """
 
     def __init__(
@@ -76,6 +110,7 @@ class ModelLedger:
         block_gas: int = BLOCK_GAS,
         gas: Callable[[AnyCommand], int] = gas_of,
         ordering: Ordering = "fee",
+        forks: Forks = NEVER,
     ) -> None:
         for name, value, least in (
             ("block_time_s", block_time_s, 1),
@@ -104,6 +139,9 @@ class ModelLedger:
         self._receipts: dict[bytes, Receipt] = {}
         self._receipts_by_block: deque[tuple[int, tuple[bytes, ...]]] = deque()
         self._natives: History[Address, int] = History(history_blocks)
+        self._forks = forks
+        self._undo = UndoLog(keeps=forks.most > 0)
+        self._marks: deque[_Mark] = deque()  # of the last blocks that may be undone, those with transactions
 
     # ------------------------------------------------------------ time
 
@@ -115,9 +153,16 @@ class ModelLedger:
         """Time of the first block after `now_s` [Unix s]."""
         return self.start_s + (self.head(now_s) + 1) * self.block_time_s
 
-    def block(self, number: int) -> Block:
-        """The block with this number; any block, empty ones too. Its hash names the chain and the number."""
+    def block(self, number: int, head: int | None = None) -> Block:
+        """The block with this number; any block, empty ones too. Its hash names the chain, the number and the branch.
+
+        Args:
+            number: which.
+            head: as who sees this as the newest block has it; None: as it was when it came.
+        """
         name = f"trusted-pods/model-block/{self.chain_id}/{number}"
+        if head is not None and (branch := self._forks.branch(number, head)):
+            name += f"/{branch}"
         return Block(
             number, hashlib.sha256(name.encode()).digest(), self.start_s + number * self.block_time_s
         )
@@ -178,11 +223,57 @@ class ModelLedger:
         number = self.head(now_s)
         if number <= self._mined:
             raise BadInput(f"{now_s} s is in block {number}; block {self._mined} was mined")
+        undone = self._reorganise(number)
         self._mined = number
-        receipts = self._fill(self.block(number))
+        block, contracts, ledger = self.block(number), self._contracts.checkpoint(), self._undo.mark()
+        receipts = tuple(self._fill(block))
         self.market.mined(number, sum(receipt.gas_used for receipt in receipts))
+        if receipts and self._forks.most:
+            self._marks.append(_Mark(number, receipts, contracts, ledger))
         self._keep_receipts(number, receipts)
-        return Mined(self.block(number), tuple(receipts))
+        return Mined(block, receipts, undone)
+
+    @property
+    def reorganises(self) -> bool:
+        """Whether a block may be replaced by another."""
+        return self._forks.most > 0
+
+    def next_reorganisation(self) -> int | None:
+        """The next block that undoes a transaction; it has to be mined, whatever is pending. None: there is none."""
+        return self._forks.first_after(self._mined, self._marks[-1].number) if self._marks else None
+
+    def _reorganise(self, number: int) -> tuple[Undone, ...]:
+        """Change branch as often as block `number`, and blocks before it that nobody mined, do."""
+        undone = []
+        for at in range(self._mined + 1, min(number, self._mined + self._forks.most) + 1):
+            depth = self._forks.depth(at)
+            if depth and self._marks and self._marks[-1].number >= at - depth:
+                undone.append(self._take_back(at, depth))
+        while self._marks and self._marks[0].number <= number - self._forks.most:
+            mark = self._marks.popleft()
+            self._contracts.forget(mark.contracts)
+            self._undo.forget(mark.ledger)
+        return tuple(undone)
+
+    def _take_back(self, at: int, depth: int) -> Undone:
+        receipts: list[Receipt] = []
+        first = at - depth
+        while self._marks and self._marks[-1].number >= first:
+            mark = self._marks.pop()
+            self._contracts.revert(mark.contracts)
+            self._undo.back_to(mark.ledger)
+            receipts[:0] = mark.receipts
+        dropped = set()
+        for place, receipt in enumerate(receipts):
+            del self._receipts[receipt.hash]
+            if self._forks.drops(at, place, at - receipt.block.number):
+                dropped.add(receipt.hash)
+            else:
+                self._pool.add(receipt.tx)
+        while self._receipts_by_block and self._receipts_by_block[-1][0] >= first:
+            self._receipts_by_block.pop()
+        self.market.forget(first)
+        return Undone(at, depth, receipts[0].block.number, tuple(receipts), frozenset(dropped))
 
     def receipt(self, tx_hash: bytes, at_block: int | None = None) -> Receipt | None:
         """What became of a transaction.
@@ -298,6 +389,11 @@ class ModelLedger:
         burnt_wei, tips_wei = gas_used * base_wei, gas_used * tx.tip_wei(base_wei)
         fee_wei = burnt_wei + tips_wei
         held = self._native.get(tx.sender, 0)
+        self._undo.note(partial(self._natives.cut, tx.sender, block.number))
+        self._undo.item(self._native, tx.sender)
+        self._undo.item(self._nonces, tx.sender)
+        self._undo.attribute(self, "burnt_wei")
+        self._undo.attribute(self, "tips_wei")
         self._native[tx.sender] = held - fee_wei
         self._natives.put(tx.sender, block.number, before=held, after=held - fee_wei)
         self.burnt_wei += burnt_wei
@@ -306,7 +402,7 @@ class ModelLedger:
         self._pool.remove(tx)
         return Receipt(tx.hash, block, error, events, gas_used, fee_wei, tx, burnt_wei)
 
-    def _keep_receipts(self, number: int, receipts: list[Receipt]) -> None:
+    def _keep_receipts(self, number: int, receipts: tuple[Receipt, ...]) -> None:
         self._receipts.update((receipt.hash, receipt) for receipt in receipts)
         self._receipts_by_block.append((number, tuple(receipt.hash for receipt in receipts)))
         while self._receipts_by_block[0][0] < number - self._receipt_blocks:

@@ -22,14 +22,14 @@ class UndoLog:
 
     def __init__(self, *, keeps: bool = True) -> None:
         self.keeps = keeps
-        self._steps: deque[Callable[[], None]] = deque()
+        self._steps: deque[Callable[[], object]] = deque()
         self._forgotten = 0
 
     def mark(self) -> int:
         """Where we are."""
         return self._forgotten + len(self._steps)
 
-    def note(self, step: Callable[[], None]) -> None:
+    def note(self, step: Callable[[], object]) -> None:
         """Something is about to change, and `step` changes it back."""
         if self.keeps:
             self._steps.append(step)

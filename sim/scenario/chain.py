@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from sim.scenario import quantities as q
-from sim.scenario.fields import DurationNs, GasPriceWei, PositiveNs
+from sim.scenario.fields import DurationNs, GasPriceWei, PositiveNs, Share
 from sim.scenario.laws import Model, Number, OneOf, PositiveNumber, key
 from sim.scenario.world import Count
 
@@ -88,6 +88,30 @@ class GasMarket(OneOf):
         return self
 
 
+class Reorgs(Model):
+    """The chain changes its mind: blocks are replaced by others that hold none of our transactions.
+
+    When a block comes it may come on another branch, which replaces some blocks before it. What they held
+    returns to the pool, or is lost to it, and its sender has to send it again.
+    """
+
+    prob: Share = key(description="Chance that a block comes on another branch.")
+    deeper: Share = key(
+        "30%", description="Chance that it replaces one block more, and again: a geometric law."
+    )
+    most: Count | None = key(
+        None, description="Blocks replaced at most; null: one less than `confirmations`, so nobody is misled."
+    )
+    dropped: Share = key(
+        "0%", description="Chance that a transaction is lost to the pool; one that was believed never is."
+    )
+    past_confirmations: bool = key(
+        False,
+        strict=True,
+        description="Whether `most` may reach what parties believe already; they are misled then, and the run says so.",
+    )
+
+
 def _price_or_market(value: Any) -> str:
     return "market" if isinstance(value, dict | GasMarket) else "price"
 
@@ -111,5 +135,8 @@ class Chain(Model):
     ordering: Literal["fee", "arrival", "adversary"] = key(
         "fee",
         description="Order in a block: the highest tip first; first come, first served; or a builder on the publishers' side, who puts unlocks and what they return first and providers' claims last. A sender's own order always stays.",
+    )
+    reorgs: Reorgs | None = key(
+        None, description="How blocks are replaced by others; null: every block stands."
     )
     outages: tuple[Outage, ...] = key((), description="When no blocks are made.")

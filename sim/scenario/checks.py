@@ -328,6 +328,22 @@ def blocks_hold_claims(scenario: Scenario) -> Iterator[Found]:
         )
 
 
+def nobody_is_misled_unasked(scenario: Scenario) -> Iterator[Found]:
+    """Reorganisations are shallower than what parties believe, unless that is asked for."""
+    reorgs, confirmations = scenario.chain.reorgs, scenario.chain.confirmations
+    if reorgs is None or reorgs.past_confirmations:
+        return
+    at: KeyPath = ("chain", "reorgs")
+    way_out = "or set `past_confirmations: true`, and parties may be misled"
+    if reorgs.most is not None and reorgs.most >= confirmations:
+        yield (
+            (*at, "most"),
+            f"{reorgs.most} blocks reach what parties believe after {confirmations} confirmations: at most {confirmations - 1}, {way_out}",
+        )
+    elif confirmations == 1:
+        yield at, f"after 1 confirmation there is no block that nobody believes yet: wait for more, {way_out}"
+
+
 def policies_agree(scenario: Scenario) -> Iterator[Found]:
     """Selections name providers and regions that exist, and a leaving publisher leaves before the end."""
     regions = {group.region for group in scenario.providers}
@@ -361,6 +377,7 @@ CHECKS: Final[tuple[Callable[[Scenario], Iterator[Found]], ...]] = (
     images_agree,
     terms_are_safe,
     blocks_hold_claims,
+    nobody_is_misled_unasked,
     policies_agree,
     everybody_finds_a_provider,
 )

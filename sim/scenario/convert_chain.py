@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from protocol.units import NS_PER_S
 from sim.chain import fees
+from sim.chain.forks import NEVER, Forks
 from sim.laws import Lognormal
 
 if TYPE_CHECKING:
@@ -61,6 +62,30 @@ def to_market(chain: Chain, calendar: Calendar, key: tuple[int, int]) -> fees.Ma
         tip_wei=said.eip1559.tip_wei,
         block_gas=chain.block_gas,
         demand=_demand(said.eip1559.background, chain.block_gas // fees.ELASTICITY, calendar, key),
+        still=still(chain, calendar),
+    )
+
+
+def to_forks(chain: Chain, calendar: Calendar, when: tuple[int, int], lost: tuple[int, int]) -> Forks:
+    """How the chain changes its mind.
+
+    Args:
+        chain: as the scenario has it.
+        calendar: when blocks are.
+        when: key of the stream that reorganisations are drawn from.
+        lost: key of the stream that what is lost in them is drawn from.
+    """
+    said = chain.reorgs
+    if said is None:
+        return NEVER
+    return Forks(
+        prob=float(said.prob),
+        most=chain.confirmations - 1 if said.most is None else said.most,
+        deeper=float(said.deeper),
+        drop_prob=float(said.dropped),
+        final=chain.confirmations,
+        when=when,
+        lost=lost,
         still=still(chain, calendar),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,43 @@ def test_gas_that_is_dear_makes_claims_rare(tmp_path: Path) -> None:
     )
     dear = claims("0.03 gwei", tmp_path / "dear")
     assert cheap > step > dear
+
+
+# ---------------------------------------------------------------- reorganisations
+
+SHAKY: Data = {"confirmations": 4, "reorgs": {"prob": "20%", "deeper": "60%", "dropped": "30%"}}
+
+
+def undone(run: Played) -> list[dict[str, int]]:
+    return [json.loads(r["detail"]) for r in run.rows("events", party="world", event="BlocksUndone")]
+
+
+def test_shallow_reorganisations_mislead_nobody(tmp_path: Path) -> None:
+    """A fifth of all blocks come on another branch, a third of what is undone is lost: everything still adds up."""
+    run = sound(faulty(pod=RUNWAY, chain=SHAKY), tmp_path)
+    found = undone(run)
+    assert len(found) > 10 and sum(f["dropped"] for f in found) > 3
+    assert {f["depth"] for f in found} == {1, 2, 3} and {f["believed"] for f in found} == {0}
+    assert run.outcome.warnings == ()
+    assert {r["outcome"] for r in run.rows("deployments")} == {"running"}
+    # What was confirmed to somebody is in the table, once.
+    sent = run.rows("events", event="TransactionConfirmed")
+    mined = run.rows("transactions", status="confirmed")
+    assert 0 <= len(mined) - len(sent) <= 4  # some are not confirmed yet at the end
+    assert run.rows("transactions", status="replaced") == []
+
+
+def test_reorganisations_deeper_than_the_confirmations_are_said_not_broken(tmp_path: Path) -> None:
+    deep = {
+        "confirmations": 2,
+        "reorgs": {"prob": "10%", "deeper": "90%", "most": 12, "past_confirmations": True},
+    }
+    run = sound(faulty(pod=RUNWAY, chain=deep), tmp_path)
+    assert sum(f["believed"] for f in undone(run)) > 0
+    (warning,) = run.outcome.warnings
+    assert "believed" in warning
+
+
+def test_dear_gas_and_reorganisations_and_the_adversary_at_once(tmp_path: Path) -> None:
+    run = sound(faulty(pod=RUNWAY, chain={**SURGE, **SHAKY, "ordering": "adversary"}), tmp_path)
+    assert undone(run)

@@ -8,10 +8,11 @@ import pytest
 
 from protocol.ports import Chain, ChainTerms
 from protocol.units import NS_PER_S, Address
+from sim.chain.blocks import Blocks
 from sim.chain.contracts import ModelContracts
 from sim.chain.fees import Constant
 from sim.chain.model import ModelLedger
-from sim.chain.port import Blocks, Endpoint, SimChain
+from sim.chain.port import Endpoint, SimChain
 from sim.tasks import Process
 from tests.sim.test_ports_local import BEGIN_NS, SimBench
 from tests.suites.chain_suite import ChainBench, ChainSuite
