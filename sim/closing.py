@@ -259,6 +259,7 @@ class Closing:
                     f"{lease.tenant.name} at {lease.party.name}",
                     owed=hosted.owed,
                     metered=lease.meter.owed(lease.prices),
-                    paid=hosted.withdrawn,
+                    # Who was lied to may believe more was paid than was; what it bills is checked all the same.
+                    paid=0 if lease.party.endpoint.misled else hosted.withdrawn,
                     invested=lease.invested(world),
                 )

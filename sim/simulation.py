@@ -16,7 +16,7 @@ from sim.interrupts import Flag, flag
 from sim.records.schema import Sample
 from sim.records.writer import RunWriter
 from sim.scenario.convert import to_law
-from sim.scenario.world import NodeCrash, PartitionFault, ProviderCrash, PublisherCrash, RpcSilence
+from sim.scenario.world import NodeCrash, PartitionFault, ProviderCrash, PublisherCrash, RpcLie, RpcSilence
 from sim.tasks import call_at
 from sim.world import World
 
@@ -166,6 +166,15 @@ class Simulation:
                         party.endpoint.silent_until_ns = max(party.endpoint.silent_until_ns, until_ns)
 
                 return silence, lambda: None
+            case RpcLie():
+                ends_ns = world.start_ns + fault.at_ns + fault.for_ns
+
+                def lie() -> None:
+                    head = world.blocks.ledger.head(int(world.env.now) // NS_PER_S)
+                    for party in self._parties(fault.party):
+                        party.endpoint.begin(fault.lie, ends_ns, head)
+
+                return lie, lambda: None
             case PartitionFault():
                 one, other = fault.regions
                 return lambda: world.web.cut(one, other), lambda: world.web.mend(one, other)

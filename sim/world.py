@@ -36,6 +36,7 @@ from sim.parties import ProviderParty, PublisherParty
 from sim.recorder import Recorder
 from sim.scenario import convert, policies
 from sim.scenario.convert_chain import Calendar, to_forks, to_market
+from sim.scenario.world import RpcLie
 from sim.traffic import Poisson
 from sim.watch import Watcher
 
@@ -157,7 +158,8 @@ class World:
         chain = scenario.chain
         calendar = Calendar(self.begin_ns // NS_PER_S, self.start_ns, chain.block_time_ns // NS_PER_S)
         forks = to_forks(chain, calendar, self.key("reorganisations", "chain"), self.key("lost", "chain"))
-        kept = HISTORY_BLOCKS + chain.confirmations + forks.most
+        stale_ns = max((f.for_ns for f in scenario.faults if isinstance(f, RpcLie)), default=0)
+        kept = HISTORY_BLOCKS + chain.confirmations + forks.most + stale_ns // chain.block_time_ns
         self.recorder.confirmations, self.recorder.undone_blocks = chain.confirmations, forks.most
         self.recorder.undo.keeps = forks.most > 0
         ledger = ModelLedger(

@@ -45,7 +45,8 @@ class Blocks:
     def submit(self, tx: Tx) -> None:
         """Take a transaction into the pool; see `ModelLedger.submit`."""
         self.ledger.submit(tx)
-        self._on_submitted(tx, int(self.env.now))
+        if self.ledger.is_pending(tx):
+            self._on_submitted(tx, int(self.env.now))
         self._schedule()
 
     def mined(self, sender: Address, nonce: int) -> Event:

@@ -66,12 +66,8 @@ class Endpoint:
         """The newest block that it tells of."""
         return min(head, self._frozen) if self._lie == "stale" and self.lies(now_ns) else head
 
-    def channels(
-        self, now_ns: int, true: Mapping[ChannelKey, Channel | None]
-    ) -> Mapping[ChannelKey, Channel | None]:
-        """What it says of channels that are `true`, at the block that it tells of."""
-        if not self.lies(now_ns):
-            return true
+    def lie(self, true: Mapping[ChannelKey, Channel | None]) -> Mapping[ChannelKey, Channel | None]:
+        """What it says, while it lies, of channels that are `true` at the block that it tells of."""
         match self._lie:
             case "absent":
                 return dict.fromkeys(true)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from protocol import ports
 from protocol.errors import PortError
+from protocol.events import Event, Happened
 from protocol.payment import WithdrawMany
 from protocol.units import NS_PER_S, Address
 from sim.chain.gas import GAS, WITHDRAW_MANY_ENTRY
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from protocol.payment import ChannelKey
     from protocol.registry import Registry
     from sim.chain.blocks import Blocks
+    from sim.chain.endpoint import Endpoint
     from sim.tasks import Process
+
+T = TypeVar("T")
 
 READ_NS: Final = 20 * 1_000_000
 """What one read over JSON-RPC takes [ns]: a round trip and an `eth_call`."""
@@ -32,15 +36,6 @@ PATIENCE_BLOCKS: Final = 5
 """How long it waits before that, and before a transaction that vanished is sent again."""
 
 
-class Endpoint:
-    """A party's way to the chain; it can fall silent."""
-
-    __slots__ = ("silent_until_ns",)
-
-    def __init__(self) -> None:
-        self.silent_until_ns = 0
-
-
 class SimChain:
     """See `ports.Chain`.
 
@@ -50,10 +45,17 @@ class SimChain:
         process: the party's process.
         owner: the party's address.
         endpoint: the party's way to the chain; outlives the process.
+        trace: where an alarm goes when endpoints differ; None: nowhere.
     """
 
     def __init__(
-        self, blocks: Blocks, terms: ports.ChainTerms, process: Process, owner: Address, endpoint: Endpoint
+        self,
+        blocks: Blocks,
+        terms: ports.ChainTerms,
+        process: Process,
+        owner: Address,
+        endpoint: Endpoint,
+        trace: ports.Trace | None = None,
     ) -> None:
         self._blocks = blocks
         self._ledger = blocks.ledger
@@ -61,6 +63,7 @@ class SimChain:
         self._process = process
         self._owner = owner
         self._endpoint = endpoint
+        self._trace = trace
         self._prepared = -1
 
     @property
@@ -68,19 +71,39 @@ class SimChain:
         """See `ports.Chain.terms`."""
         return self._terms
 
-    async def _read(self, deadline_ns: int) -> int | ports.Unknown:
-        """Wait for a read's answer; the number of the newest block that counts, or silence."""
-        process = self._process
+    async def _read(self, deadline_ns: int, ask: Callable[[int, bool], T]) -> T | ports.Unknown:
+        """Wait for a read's answer, as of the newest block that counts; where two endpoints differ, it is unknown.
+
+        Args:
+            deadline_ns: when it is given up.
+            ask: the answer of an endpoint that has this block as its newest, and whether it lies.
+        """
+        process, endpoint = self._process, self._endpoint
         process.check()
         deadline = process.true_ns(deadline_ns)
-        if self._endpoint.silent_until_ns > process.now:
+        if endpoint.silent_until_ns > process.now:
             await process.sleep_until(deadline)
             return ports.Unknown("the endpoint is silent")
         await process.sleep_until(process.now + READ_NS)
-        return max(0, self._head() - self._terms.confirmations)
+        head = self._head()
+        told = ask(endpoint.head(process.now, head), endpoint.lies(process.now))
+        if endpoint.count == 1 or not endpoint.lies(process.now):
+            endpoint.differs = False
+            return told
+        return self._compared(told, ask, head)
 
-    def _block(self, number: int) -> ports.Block:
-        return self._ledger.block(number, self._head())
+    def _compared(self, told: T, ask: Callable[[int, bool], T], head: int) -> T | ports.Unknown:
+        """What the liar told beside what the honest endpoint tells; the first difference raises an alarm."""
+        differed, self._endpoint.differs = self._endpoint.differs, told != ask(head, False)
+        if not self._endpoint.differs:
+            return told
+        if not differed and self._trace is not None:
+            self._trace.emit(Event(Happened.ENDPOINTS_DIFFER))
+        return ports.Unknown("endpoints differ")
+
+    def _counts(self, head: int) -> ports.Block:
+        """The newest block that counts for who sees `head` as the newest."""
+        return self._ledger.block(max(0, head - self._terms.confirmations), head)
 
     def _head(self) -> int:
         return self._ledger.head(self._process.now // NS_PER_S)
@@ -89,35 +112,41 @@ class SimChain:
         self, keys: Sequence[ChannelKey], *, deadline_ns: int
     ) -> ports.ChannelsAt | ports.Unknown:
         """See `ports.Chain.channels`."""
-        number = await self._read(deadline_ns)
-        if isinstance(number, ports.Unknown):
-            return number
-        return ports.ChannelsAt(self._block(number), self._ledger.channels(keys, number))
+
+        def ask(head: int, lies: bool) -> ports.ChannelsAt:
+            block = self._counts(head)
+            true = self._ledger.channels(keys, block.number)
+            return ports.ChannelsAt(block, self._endpoint.lie(true) if lies else true)
+
+        return await self._read(deadline_ns, ask)
 
     async def market(self, *, deadline_ns: int) -> ports.Market | ports.Unknown:
         """See `ports.Chain.market`."""
-        number = await self._read(deadline_ns)
-        if isinstance(number, ports.Unknown):
-            return number
-        return _market(self._block(number), self._ledger.registry(number))
+
+        def ask(head: int, lies: bool) -> ports.Market:
+            block = self._counts(head)
+            return _market(block, self._ledger.registry(block.number))
+
+        return await self._read(deadline_ns, ask)
 
     async def funds(self, owner: Address, *, deadline_ns: int) -> ports.Funds | ports.Unknown:
         """See `ports.Chain.funds`."""
-        number = await self._read(deadline_ns)
-        if isinstance(number, ports.Unknown):
-            return number
-        ledger = self._ledger
-        return ports.Funds(
-            self._block(number), ledger.balance(owner, number), ledger.native_balance(owner, number)
-        )
+
+        def ask(head: int, lies: bool) -> ports.Funds:
+            block, ledger = self._counts(head), self._ledger
+            return ports.Funds(
+                block, ledger.balance(owner, block.number), ledger.native_balance(owner, block.number)
+            )
+
+        return await self._read(deadline_ns, ask)
 
     async def claim_fee_wei(self, entries: int, *, deadline_ns: int) -> int | ports.Unknown:
         """See `ports.Chain.claim_fee_wei`; a gas price that never moves needs no round trip."""
         self._process.check()
-        market = self._ledger.market
-        if market.moves and isinstance(number := await self._read(deadline_ns), ports.Unknown):
-            return number
-        return (GAS[WithdrawMany] + entries * WITHDRAW_MANY_ENTRY) * market.price_wei(self._head())
+        gas, market = GAS[WithdrawMany] + entries * WITHDRAW_MANY_ENTRY, self._ledger.market
+        if not market.moves:
+            return gas * market.price_wei(self._head())
+        return await self._read(deadline_ns, lambda head, lies: gas * market.price_wei(head))
 
     async def prepare(self, command: ports.Command) -> ports.Transaction | ports.Unknown:
         """See `ports.Chain.prepare`."""
@@ -168,11 +197,14 @@ class SimChain:
         return bids
 
     def _receipt(self, bids: Sequence[Tx]) -> Receipt | None:
-        return next((r for bid in bids if (r := self._ledger.receipt(bid.hash)) is not None), None)
+        """What became of one of the bids, as far as the endpoint tells."""
+        head = self._endpoint.head(self._process.now, self._head())
+        return next((r for bid in bids if (r := self._ledger.receipt(bid.hash, head)) is not None), None)
 
     def _submit(self, bids: Sequence[Tx]) -> TxRejected | None:
-        """Send the lowest bid unless one is pending."""
-        if any(self._ledger.is_pending(bid) for bid in bids):
+        """Send the lowest bid unless one is known to the chain."""
+        ledger = self._ledger
+        if any(ledger.is_pending(bid) or ledger.receipt(bid.hash) is not None for bid in bids):
             return None
         try:
             self._blocks.submit(bids[0])
@@ -200,7 +232,8 @@ class SimChain:
         """One bid more than the one that is pending; the first again when none is."""
         pending = next((i for i, bid in enumerate(bids) if self._ledger.is_pending(bid)), -1)
         stuck = self._ledger.nonce(self._owner) == bids[0].nonce
-        if pending + 1 < len(bids) and (pending < 0 or stuck):
+        lost = pending < 0 and self._ledger.nonce(self._owner) <= bids[0].nonce
+        if pending + 1 < len(bids) and (lost or stuck):
             # What is not taken now (the funds may not do for a higher bid) leaves the other where it is.
             with contextlib.suppress(TxRejected):
                 self._blocks.submit(bids[pending + 1])

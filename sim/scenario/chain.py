@@ -131,6 +131,9 @@ class Chain(Model):
     block_time_ns: PositiveNs = key("2s", alias="block_time", description="Time between blocks.")
     block_gas: BlockGas = key(30_000_000, description="Gas of a block; what does not fit waits for the next.")
     confirmations: Count = key(3, description="Blocks after which a party believes what it sees.")
+    endpoints: Literal[1, 2] = key(
+        1, description="Endpoints a party reads the chain from; where two differ, nothing is known."
+    )
     gas_price: GasPrice = key("0.05 gwei", description="Price of a unit of gas, for ever or as a market.")
     ordering: Literal["fee", "arrival", "adversary"] = key(
         "fee",

@@ -110,7 +110,7 @@ def faults_name_what_exists(scenario: Scenario) -> Iterator[Found]:
             case "publisher_crash":
                 if fault.publisher not in publishers:
                     yield (*at, "publisher"), _no_member("publisher", fault.publisher, scenario.publishers)
-            case "rpc_silence":
+            case "rpc_silence" | "rpc_lie":
                 known = [*providers, *publishers, *groups]
                 if fault.party is not None and fault.party not in known:
                     yield (

@@ -122,6 +122,19 @@ class RpcSilence(_Fault):
     )
 
 
+class RpcLie(_Fault):
+    """A party's chain endpoint does not tell the truth; of two, the other does."""
+
+    kind: Literal["rpc_lie"]
+    party: str | None = key(
+        None,
+        description="Which provider or publisher, as `<group>-<index>`, or a whole group; null: everybody.",
+    )
+    lie: Literal["stale", "absent", "inflated"] = key(
+        description="`stale`: it answers as of the fault's beginning; `absent`: there are no channels; `inflated`: they hold ten times what was put in."
+    )
+
+
 class PartitionFault(_Fault):
     """Messages between two regions are lost, as in `network.partitions`."""
 
@@ -130,7 +143,8 @@ class PartitionFault(_Fault):
 
 
 Fault = Annotated[
-    ProviderCrash | PublisherCrash | NodeCrash | RpcSilence | PartitionFault, Field(discriminator="kind")
+    ProviderCrash | PublisherCrash | NodeCrash | RpcSilence | RpcLie | PartitionFault,
+    Field(discriminator="kind"),
 ]
 
 
@@ -163,6 +177,7 @@ __all__ = [
     "PaymentToken",
     "ProviderCrash",
     "PublisherCrash",
+    "RpcLie",
     "RpcSilence",
     "Tokens",
     "Whole",

@@ -104,3 +104,60 @@ def test_reorganisations_deeper_than_the_confirmations_are_said_not_broken(tmp_p
 def test_dear_gas_and_reorganisations_and_the_adversary_at_once(tmp_path: Path) -> None:
     run = sound(faulty(pod=RUNWAY, chain={**SURGE, **SHAKY, "ordering": "adversary"}), tmp_path)
     assert undone(run)
+
+
+# ---------------------------------------------------------------- endpoints that lie
+
+SPENT = {"policies": {"funding": {"use": "once", "with": {"first": "20m"}}}}
+"""Publishers whose channels are spent after 20 minutes."""
+
+
+def lied(lie: str, folder: Path, *, endpoints: int, pod: Data, party: str = "host-0") -> Played:
+    fault = {"kind": "rpc_lie", "party": party, "lie": lie, "at": "10m", "for": "30m"}
+    return sound(faulty(fault, pod=pod, chain={"endpoints": endpoints}), folder)
+
+
+def unpaid(run: Played) -> int:
+    return sum(row["unpaid"] for row in run.rows("channels"))
+
+
+def test_a_provider_that_believes_in_money_that_is_not_there_works_unpaid(tmp_path: Path) -> None:
+    """Alone it serves on until the lie ends; with a second endpoint it stops when it has known nothing for too long."""
+    honest = sound(faulty(pod=SPENT), tmp_path / "honest")
+    one = lied("inflated", tmp_path / "one", endpoints=1, pod=SPENT)
+    two = lied("inflated", tmp_path / "two", endpoints=2, pod=SPENT)
+    assert unpaid(one) > 5 * unpaid(honest) and unpaid(one) > unpaid(two)
+    assert not one.rows("events", event="EndpointsDiffer")
+    alarms = two.rows("events", event="EndpointsDiffer")
+    assert [r["party"] for r in alarms] == ["host-0"] and 600 * S <= alarms[0]["time_ns"] - START <= 720 * S
+    assert {r["rule"] for r in two.rows("events", event="ChainUnknown", party="host-0")} == {
+        "endpoints differ"
+    }
+    assert two.outcome.violations == ()
+
+
+def test_a_provider_that_believes_there_is_no_channel_removes_what_is_paid_for(tmp_path: Path) -> None:
+    one = lied("absent", tmp_path / "one", endpoints=1, pod={})
+    two = lied("absent", tmp_path / "two", endpoints=2, pod={})
+    removed = one.rows("events", event="PodRemoved")
+    assert removed and all(600 * S <= r["time_ns"] - START <= 720 * S for r in removed)
+    assert not two.rows("events", event="PodRemoved")
+    assert {r["outcome"] for r in two.rows("deployments")} == {"running"}
+
+
+def test_an_old_view_hides_a_top_up(tmp_path: Path) -> None:
+    """A provider that sees the chain of ten minutes in evicts pods whose publishers pay on."""
+    one = lied("stale", tmp_path / "one", endpoints=1, pod=RUNWAY)
+    two = lied("stale", tmp_path / "two", endpoints=2, pod=RUNWAY)
+    assert one.row("providers")["evictions"] > 0 == two.row("providers")["evictions"]
+    assert one.rows("events", event="TransactionUnknown", party="host-0")
+
+
+def test_everybody_may_be_lied_to(tmp_path: Path) -> None:
+    for lie in ("stale", "absent", "inflated"):
+        for endpoints in (1, 2):
+            fault = {"kind": "rpc_lie", "lie": lie, "at": "1s", "for": "25m"}
+            sound(
+                faulty(fault, pod=RUNWAY, chain={"endpoints": endpoints, **SHAKY}),
+                tmp_path / f"{lie}{endpoints}",
+            )

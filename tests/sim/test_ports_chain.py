@@ -10,9 +10,10 @@ from protocol.ports import Chain, ChainTerms
 from protocol.units import NS_PER_S, Address
 from sim.chain.blocks import Blocks
 from sim.chain.contracts import ModelContracts
+from sim.chain.endpoint import Endpoint
 from sim.chain.fees import Constant
 from sim.chain.model import ModelLedger
-from sim.chain.port import Endpoint, SimChain
+from sim.chain.port import SimChain
 from sim.tasks import Process
 from tests.sim.test_ports_local import BEGIN_NS, SimBench
 from tests.suites.chain_suite import ChainBench, ChainSuite

@@ -277,6 +277,7 @@ def worlds(draw: st.DrawFn) -> Data:
         {"kind": "node_crash", "provider": "host0-0", "node": 0},
         {"kind": "rpc_silence"},
         {"kind": "rpc_silence", "party": "host0"},
+        {"kind": "rpc_lie", "lie": draw(_one_of("stale", "absent", "inflated"))},
     ]
     if len({group["region"] for group in (*hosts, *pods)}) == 2:
         kinds.append({"kind": "partition", "regions": list(REGIONS)})
@@ -296,6 +297,7 @@ def worlds(draw: st.DrawFn) -> Data:
         chain={
             "block_time": draw(_one_of("1s", "2s", "12s")),
             "confirmations": confirmations,
+            "endpoints": draw(_one_of(1, 2)),
             "gas_price": draw(
                 _one_of(
                     "0.01 gwei",

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from protocol import invariants
 from protocol.errors import BadInput
-from protocol.payment import ChannelKey
+from protocol.payment import Channel, ChannelKey, CreateChannel, Release
+from protocol.ports import Approve
 from protocol.registry import RegisterProvider, Subscribe
 from protocol.units import Address, Cid
 from sim.chain.contracts import ModelContracts
@@ -179,3 +180,25 @@ def test_no_branch_changes_while_no_blocks_are_made() -> None:
 def test_chances_that_are_none(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
         Forks(**wrong)
+
+
+def test_a_channel_whose_creation_was_undone_had_no_life() -> None:
+    chain = ledger(Planned({4: 2}, lost=frozenset({1})))
+    put(chain, ANN, Approve(PAYMENT, 5), price=5 * GWEI)
+    chain.mine(at(1))
+    put(chain, ANN, CreateChannel(PIA, POD, 60, 5), price=5 * GWEI)
+    chain.mine(at(2))
+    put(chain, PIA, Release(ANN, POD), price=5 * GWEI)
+    chain.mine(at(3))
+    assert chain.book.life(KEY) == 1 and chain.channel(KEY, 2) is not None and chain.channel(KEY, 3) is None
+    undone = chain.mine(at(4)).undone[0]
+    assert [r.block.number for r in undone.receipts] == [2, 3] and len(undone.dropped) == 1
+    # The creation came back in block 4, as the first; its release is lost.
+    assert chain.channel(KEY, 3) is None and chain.channel(KEY, 4) == Channel(5, 0, 60, 0, 1)
+    alone = ledger(Planned({3: 1}, lost=frozenset({0})))
+    put(alone, ANN, Approve(PAYMENT, 5), price=5 * GWEI)
+    alone.mine(at(1))
+    put(alone, ANN, CreateChannel(PIA, POD, 60, 5), price=5 * GWEI)
+    alone.mine(at(2))
+    alone.mine(at(3))
+    assert alone.book.life(KEY) == 0 and list(alone.book.records()) == []
