@@ -43,6 +43,7 @@ class Happened(StrEnum):
     CHANNEL_RELEASED = "ChannelReleased"  # provider
     UNLOCK_SEEN = "UnlockSeen"  # provider
     CHAIN_UNKNOWN = "ChainUnknown"  # both; rule: why
+    ENDPOINTS_DIFFER = "EndpointsDiffer"  # both, an alarm: two endpoints of one chain do not say the same
     TOPPED_UP = "ToppedUp"  # publisher; amount
     UPDATE_REFUSED = "UpdateRefused"  # publisher; rule
     UNLOCK_STARTED = "UnlockStarted"  # publisher

@@ -44,6 +44,7 @@ class Closing:
             Invariants that broke, in words.
         """
         open_leases = self._world.watcher.finish(self._now_ns)
+        self._recorder.release(self._world.blocks.ledger.head(self._now_ns // NS_PER_S))
         self._channels()
         self._deployments()
         for provider in self._world.providers.values():
@@ -191,9 +192,11 @@ class Closing:
         return {"exhausted": "evicted", "deleted": "deleted"}.get(last["reason"] or "", "gone")
 
     def _pending(self) -> None:
-        for submitted_ns, sender, function in self._recorder.submitted.values():
+        ledger = self._world.blocks.ledger
+        for submitted_ns, sender, function, address, nonce in self._recorder.submitted.values():
+            status = "replaced" if nonce < ledger.nonce(address) else "pending"
             self._writer.append(
-                "transactions", (submitted_ns, None, None, sender, function, "pending", None, None, None)
+                "transactions", (submitted_ns, None, None, sender, function, status, None, None, None)
             )
 
     def _conservation(self, open_leases: list[Lease]) -> None:
@@ -223,6 +226,16 @@ class Closing:
                 sum(a.run_ms for a in self._recorder.attempts),
             ),
         ]
+        if ledger.market.moves:
+            paid = sum(self._recorder.fees.values())
+            rows.append(
+                (
+                    "gas tokens: fees paid = burnt + to builders",
+                    "wei",
+                    paid,
+                    ledger.burnt_wei + ledger.tips_wei,
+                )
+            )
         for row in rows:
             self._writer.append("conservation", row)
             law, unit, left, right = row
@@ -230,6 +243,8 @@ class Closing:
                 self._violations.append(f"{law}: {left} and {right} {unit}")
         self._violations += invariants.tokens_conserved(book, supply=world.supply)
         self._violations += invariants.channels_sound(book)
+        if self._recorder.believed:
+            return  # what parties believe may never have happened; the run says so
         for lease in open_leases:
             client = lease.party.client
             hosted = client.pods.get(lease.tenant.name) if client is not None else None
@@ -238,6 +253,7 @@ class Closing:
                     f"{lease.tenant.name} at {lease.party.name}",
                     owed=hosted.owed,
                     metered=lease.meter.owed(lease.prices),
-                    paid=hosted.withdrawn,
+                    # Who was lied to may believe more was paid than was; what it bills is checked all the same.
+                    paid=0 if lease.party.endpoint.misled else hosted.withdrawn,
                     invested=lease.invested(world),
                 )

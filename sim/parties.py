@@ -11,7 +11,8 @@ from protocol.provider import ProviderClient
 from protocol.publisher import PublisherClient
 from protocol.renting import Rental
 from protocol.units import PeerId, PodId
-from sim.chain.port import Endpoint, SimChain
+from sim.chain.endpoint import Endpoint
+from sim.chain.port import SimChain
 from sim.cluster import SimCluster
 from sim.content import SimContent, SimImages
 from sim.keys import Noise, SimAttestor, SimEntropy, SimSigner, SimVerifier
@@ -48,7 +49,7 @@ class Party:
         self.address = address
         self.disk = Disk()
         self.noise = Noise(b"".join(w.to_bytes(4, "big") for w in world.key("entropy", name)))
-        self.endpoint = Endpoint()
+        self.endpoint = Endpoint(world.scenario.chain.endpoints)
         self.process: Process | None = None
         self._begun = False
         self._faults = 0
@@ -67,11 +68,12 @@ class Party:
             latency=world.web.links.far,
             stream=self._content_draws,
         )
+        trace = PartyTrace(world.recorder, process, self.name, is_provider=self.is_provider)
         return Ports(
             clock=process,
             tasks=process,
-            trace=PartyTrace(world.recorder, process, self.name, is_provider=self.is_provider),
-            chain=SimChain(world.blocks, world.terms, process, self.address, self.endpoint),
+            trace=trace,
+            chain=SimChain(world.blocks, world.terms, process, self.address, self.endpoint, trace),
             network=SimNetwork(world.web, process, PeerId(self.name), self._network_draws),
             content=content,
             images=SimImages(world.images, content, world.contents, process),

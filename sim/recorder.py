@@ -6,6 +6,7 @@ emit. Nothing of it flows back.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -16,12 +17,13 @@ from protocol.ports import EventId
 from protocol.registry import NewPricingTable
 from protocol.units import NS_PER_S, Address
 from sim.chain.transactions import FUNCTIONS, Tx
+from sim.chain.undo import UndoLog
 from sim.records.schema import ChannelLife, Deployment
 
 if TYPE_CHECKING:
     from protocol import ports
     from protocol.payment import ChannelKey
-    from sim.chain.model import Mined
+    from sim.chain.model import Mined, Undone
     from sim.records.writer import RunWriter
     from sim.tasks import Process
 
@@ -71,6 +73,10 @@ class Recorder:
         keeps_events: whether the protocol's trace is written.
         names: party names by address.
         groups: group of each party by name.
+        undo: the way back from what blocks did that may be undone.
+        undone_blocks: how many blocks may be undone; rows are written when they no longer can be.
+        confirmations: after how many blocks parties believe what they see.
+        believed: transactions that were undone when somebody may have believed them already.
     """
 
     writer: RunWriter
@@ -88,7 +94,13 @@ class Recorder:
     tills: defaultdict[str, Till] = field(default_factory=lambda: defaultdict(Till))
     claims: dict[str, int] = field(default_factory=dict)
     fees: dict[str, int] = field(default_factory=dict)
-    submitted: dict[bytes, tuple[int, str, str]] = field(default_factory=dict)
+    submitted: dict[bytes, tuple[int, str, str, Address, int]] = field(default_factory=dict)
+    undo: UndoLog = field(default_factory=lambda: UndoLog(keeps=False))
+    undone_blocks: int = 0
+    confirmations: int = 0
+    believed: int = 0
+    _marks: list[tuple[int, int]] = field(default_factory=list)
+    _held: list[tuple[int, str, tuple[Any, ...]]] = field(default_factory=list)
     _next_event: int = 0
     _by_names: dict[tuple[str, str], Life] = field(default_factory=dict)
     _open: dict[str, Attempt] = field(default_factory=dict)
@@ -205,27 +217,81 @@ class Recorder:
     # ------------------------------------------------------------ the chain
 
     def mined(self, mined: Mined) -> None:
-        """Rows of a block's transactions, and what it did to channels."""
-        at_ns = mined.block.time_s * NS_PER_S
+        """Rows of a block's transactions, and what it did to channels; what was undone is forgotten first."""
+        at_ns, number = mined.block.time_s * NS_PER_S, mined.block.number
+        for undone in mined.undone:
+            self._take_back(undone, at_ns)
+        if self.undo.keeps:
+            self.release(number - self.undone_blocks)
+            self._marks.append((number, self.undo.mark()))
         for receipt in mined.receipts:
-            submitted_ns, sender, function = self.submitted.pop(receipt.hash)
+            self.undo.item(self.submitted, receipt.hash)
+            submitted_ns, sender, function, *_ = self.submitted.pop(receipt.hash)
             status = "confirmed" if receipt.error is None else "reverted"
-            self.writer.append(
+            self._write(
                 "transactions",
+                number,
                 (
-                    submitted_ns, at_ns, mined.block.number, sender, function, status, receipt.error,
+                    submitted_ns, at_ns, number, sender, function, status, receipt.error,
                     receipt.gas_used, receipt.fee_wei,
                 ),
             )  # fmt: skip
+            self.undo.item(self.fees, sender)
             self.fees[sender] = self.fees.get(sender, 0) + receipt.fee_wei
             for event in receipt.events:
-                self._chain_event(event, sender, at_ns, mined.block.number)
+                self._chain_event(event, sender, at_ns, number)
+
+    def release(self, upto: int) -> None:
+        """Write the rows of blocks up to `upto`: they cannot be undone any more."""
+        while self._held and self._held[0][0] <= upto:
+            _, table, row = self._held.pop(0)
+            self.writer.append(table, row)
+        while self._marks and self._marks[0][0] <= upto:
+            self.undo.forget(self._marks.pop(0)[1])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to say of the run beside its figures."""
+        if not self.believed:
+            return ()
+        said = (
+            f"Reorganisations undid {self.believed} transactions that parties may have believed already "
+            f"({self.confirmations} confirmations): what they believe at the end is not checked."
+        )
+        return (said,)
+
+    def _write(self, table: str, block: int, row: tuple[Any, ...]) -> None:
+        if self.undo.keeps:
+            self._held.append((block, table, row))
+        else:
+            self.writer.append(table, row)
+
+    def _take_back(self, undone: Undone, at_ns: int) -> None:
+        """Be as before the first block that is undone; one event of the world says so."""
+        while self._held and self._held[-1][0] >= undone.first:
+            self._held.pop()
+        while self._marks and self._marks[-1][0] >= undone.first:
+            self.undo.back_to(self._marks.pop()[1])
+        # Whoever looked just before this block came saw as far as `confirmations` before the one before it.
+        believed = sum(r.block.number < undone.at - self.confirmations for r in undone.receipts)
+        self.believed += believed
+        if self.keeps_events:
+            said = {"depth": undone.depth, "transactions": len(undone.receipts), "dropped": len(undone.dropped), "believed": believed}  # fmt: skip
+            rule = "Believed" if believed else ""
+            self.writer.append(
+                "events",
+                (self._next_event, None, at_ns, at_ns, "world", "BlocksUndone", "", "", rule, None, json.dumps(said)),
+            )  # fmt: skip
+            self._next_event += 1
 
     def sent(self, tx: Tx, at_ns: int) -> None:
         """A transaction went into the pool."""
-        self.submitted.setdefault(tx.hash, (at_ns, self.names[tx.sender], FUNCTIONS[type(tx.command)].name))
+        self.submitted.setdefault(
+            tx.hash, (at_ns, self.names[tx.sender], FUNCTIONS[type(tx.command)].name, tx.sender, tx.nonce)
+        )
 
     def _chain_event(self, event: object, sender: str, at_ns: int, block: int) -> None:
+        undo = self.undo
         match event:
             case payment.ChannelCreated(key):
                 before = self.newest.get(key)
@@ -233,49 +299,69 @@ class Recorder:
                 number = before.row["life"] + 1 if before is not None else 1
                 row = ChannelLife(pod, provider, number, opened_ns=at_ns)._asdict()
                 life = Life(key, row | {"top_ups": -1})  # the first deposit is none
+                undo.note(self.lives.pop)
+                undo.item(self.newest, key)
+                undo.item(self._by_names, (pod, provider))
                 self.lives.append(life)
                 self.newest[key] = self._by_names[pod, provider] = life
             case payment.Deposited(key, amount):
-                row = self.newest[key].row
-                row["invested"] += amount
-                self.tills[row["provider"]].available += amount
-                row["top_ups"] += 1
-                row["status"] = "open"
+                life = self.newest[key]
+                row = life.row
+                self._add(row, "invested", amount)
+                self._fill(row["provider"], available=amount)
+                self._add(row, "top_ups", 1)
+                self._set(row, status="open")
                 if row["top_ups"] == 0:
-                    self.newest[key].first = amount
+                    undo.attribute(life, "first")
+                    life.first = amount
             case payment.UnlockTimerStarted(key, _):
-                self.newest[key].row["status"] = "unlocking"
+                self._set(self.newest[key].row, status="unlocking")
             case payment.Withdrawn(key, amount):
                 life = self.newest[key]
-                life.row["withdrawn"] += amount
-                till = self.tills[life.row["provider"]]
-                till.claimed += amount
-                till.available -= amount
+                self._add(life.row, "withdrawn", amount)
+                self._fill(life.row["provider"], claimed=amount, available=-amount)
                 self._claim_row(life, at_ns, block, amount, "paid")
             case payment.ClaimSkipped(key, reason):
                 if key in self.newest:
                     self._claim_row(self.newest[key], at_ns, block, 0, reason.value)
             case payment.Unlocked(key, amount):
                 row = self.newest[key].row
-                row["returned"] += amount
-                till = self.tills[row["provider"]]
-                till.returned += amount
-                till.available -= amount
+                self._add(row, "returned", amount)
+                self._fill(row["provider"], returned=amount, available=-amount)
             case payment.ChannelClosed(key):
-                self.newest[key].row |= {"closed_ns": at_ns, "status": "closed"}
+                self._set(self.newest[key].row, closed_ns=at_ns, status="closed")
             case NewPricingTable(_, table_id, prices):
-                self.writer.append(
-                    "prices", (at_ns, sender, table_id, *prices, *self.extra_prices.get(sender, (0, 0)))
+                self._write(
+                    "prices",
+                    block,
+                    (at_ns, sender, table_id, *prices, *self.extra_prices.get(sender, (0, 0))),
                 )
             case _:
                 pass
 
+    def _add(self, row: dict[str, Any], name: str, amount: int) -> None:
+        self.undo.item(row, name)
+        row[name] += amount
+
+    def _set(self, row: dict[str, Any], **values: Any) -> None:
+        for name, value in values.items():
+            self.undo.item(row, name)
+            row[name] = value
+
+    def _fill(self, provider: str, **amounts: int) -> None:
+        till = self.tills[provider]
+        for name, amount in amounts.items():
+            self.undo.attribute(till, name)
+            setattr(till, name, getattr(till, name) + amount)
+
     def _claim_row(self, life: Life, at_ns: int, block: int, paid: int, outcome: str) -> None:
         row = life.row
         if paid:
+            self.undo.item(self.claims, row["provider"])
             self.claims[row["provider"]] = self.claims.get(row["provider"], 0) + 1
-        self.writer.append(
+        self._write(
             "claims",
+            block,
             (
                 at_ns, row["provider"], row["pod"], row["life"], life.submitted_owed, row["withdrawn"], paid, block, outcome,
             ),

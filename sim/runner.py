@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import BadInput
 from sim.interrupts import Flag, flag, not_inherited, raised_by_interrupt
@@ -31,7 +31,7 @@ SPAWN: Final = multiprocessing.get_context("spawn")
 NOT_MODELLED = (
     "Packets: a message is one transfer with a latency and a size.",
     "Contention for processors on a node: a replica has what it reserves.",
-    "Reorganisations of the chain, its gas market and the order of its mempool: blocks are final and gas has one price.",
+    "Other people's transactions: the gas they want of each block, at one tip, is a draw.",
     "Retries of clients whose request failed.",
 )
 
@@ -195,6 +195,11 @@ def _conclude(
     from sim.summary import write_summary
 
     interrupted = any(outcome.interrupted for outcome in outcomes)
+    notes: dict[str, Any] = {}
+    if scenario.sweep:
+        notes["sweep"] = _sweep_is_not_run(scenario.sweep)
+    if warnings := [w for outcome in outcomes for w in outcome.warnings]:
+        notes["warnings"] = warnings
     write_provenance(
         directory,
         Ending(
@@ -212,7 +217,7 @@ def _conclude(
             gas_token=scenario.tokens.gas.symbol,
             gas_decimals=scenario.tokens.gas.decimals,
             not_modelled=NOT_MODELLED,
-            notes={"sweep": _sweep_is_not_run(scenario.sweep)} if scenario.sweep else {},
+            notes=notes,
         ),
     )
     summary = write_summary(directory)

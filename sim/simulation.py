@@ -16,7 +16,7 @@ from sim.interrupts import Flag, flag
 from sim.records.schema import Sample
 from sim.records.writer import RunWriter
 from sim.scenario.convert import to_law
-from sim.scenario.world import NodeCrash, PartitionFault, ProviderCrash, PublisherCrash, RpcSilence
+from sim.scenario.world import NodeCrash, PartitionFault, ProviderCrash, PublisherCrash, RpcLie, RpcSilence
 from sim.tasks import call_at
 from sim.world import World
 
@@ -40,11 +40,13 @@ class Outcome:
         reached_ns: the virtual instant that it came to [Unix ns].
         violations: invariants that broke, in words; empty when all held.
         interrupted: whether a person stopped it.
+        warnings: what makes the run's figures mean something else than usual, in words.
     """
 
     reached_ns: int
     violations: tuple[str, ...]
     interrupted: bool
+    warnings: tuple[str, ...] = ()
 
 
 def simulate(
@@ -164,6 +166,15 @@ class Simulation:
                         party.endpoint.silent_until_ns = max(party.endpoint.silent_until_ns, until_ns)
 
                 return silence, lambda: None
+            case RpcLie():
+                ends_ns = world.start_ns + fault.at_ns + fault.for_ns
+
+                def lie() -> None:
+                    head = world.blocks.ledger.head(int(world.env.now) // NS_PER_S)
+                    for party in self._parties(fault.party):
+                        party.endpoint.begin(fault.lie, ends_ns, head)
+
+                return lie, lambda: None
             case PartitionFault():
                 one, other = fault.regions
                 return lambda: world.web.cut(one, other), lambda: world.web.mend(one, other)
@@ -201,6 +212,7 @@ class Simulation:
                 self._run_until(at_ns, stop)
                 gc.collect(0)
                 self.world.watcher.take_requests(at_ns)
+                self.world.release(at_ns)
                 self.writer.flush(at_ns)
             self._sample(self.world.end_ns)
             self._tell(self.world.end_ns)
@@ -211,7 +223,7 @@ class Simulation:
                 gc.enable()
             reached_ns = max(self.world.start_ns, int(env.now))
             self._finish(reached_ns)
-        return Outcome(reached_ns, tuple(self._violations), interrupted)
+        return Outcome(reached_ns, tuple(self._violations), interrupted, self.world.recorder.warnings)
 
     def _run_until(self, at_ns: int, stop: Flag) -> None:
         """Carry out what happens before `at_ns`; a stop waits for the end of the event that it falls into.

@@ -64,6 +64,7 @@ def summarise(tables: RunTables, provenance: Mapping[str, Any]) -> dict[str, Any
         },
         "conservation": [law for world in worlds for law in conservation(tables, world.replication)],
         "not_modelled": [*NOT_MODELLED, *provenance["not_modelled"]],
+        **provenance.get("notes", {}),
     }
 
 
@@ -179,6 +180,7 @@ def summary_view(summary: Mapping[str, Any]) -> RenderableType:
         parts.append(
             Text(f"Interrupted: {summary['complete_share']:.1%} of the virtual time was reached.", "yellow")
         )
+    parts += [Text(warning, "yellow") for warning in summary.get("warnings", ())]
     parts += ["", page, _balance(summary)]
     return Padding(Group(*parts), (1, 2))
 

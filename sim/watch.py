@@ -112,7 +112,8 @@ class Watcher:
     def mined(self, mined: Mined) -> None:
         """A block may have changed what channels hold: look before, then take the new amounts."""
         now_ns = int(self._world.env.now)
-        for receipt in mined.receipts:
+        undone = [receipt for change in mined.undone for receipt in change.receipts]
+        for receipt in (*undone, *mined.receipts):
             for event in receipt.events:
                 if isinstance(event, Deposited) and event.key in self._by_key:
                     lease = self._by_key[event.key]
@@ -151,7 +152,12 @@ class Watcher:
             for bucket in sketch.nonzero()[0]:
                 number = int(bucket) + sketches.FIRST_BUCKET
                 recorder.writer.append("latency", (pod, lease.party.name, kind, number, int(sketch[bucket])))
-        life = next(x for x in reversed(recorder.lives) if x.key == lease.key and x.row["life"] == lease.life)
+        life = next(
+            (x for x in reversed(recorder.lives) if x.key == lease.key and x.row["life"] == lease.life), None
+        )
+        if life is None:
+            assert recorder.believed, f"{tenant.name} runs on a channel that never was"
+            return
         life.row["owed"] = owed
         life.row["exhausted_ns"] = lease.purse.exhausted_ns
         if lease.purse.exhausted_ns is not None:

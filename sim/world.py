@@ -16,15 +16,14 @@ from protocol import manifest, ports, wire
 from protocol.attestation import Assurance, AttestationPolicy
 from protocol.hosting import ProviderPolicies, ProviderSettings
 from protocol.keccak import keccak256
-from protocol.payment import Book
 from protocol.pricing import PriceTable
 from protocol.renting import PublisherPolicies, PublisherSettings
 from protocol.sealing import HPKE
 from protocol.signing import SECP256K1, address_of
-from protocol.token import Token
 from protocol.units import NS_PER_S, Address, PeerId, Resource
+from sim.chain.blocks import Blocks
+from sim.chain.contracts import ModelContracts
 from sim.chain.model import ModelLedger
-from sim.chain.port import Blocks
 from sim.cluster import Caller, Machines
 from sim.content import Contents, SimImage
 from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER
@@ -36,6 +35,8 @@ from sim.network import Links, Place, Web
 from sim.parties import ProviderParty, PublisherParty
 from sim.recorder import Recorder
 from sim.scenario import convert, policies
+from sim.scenario.convert_chain import Calendar, to_forks, to_market
+from sim.scenario.world import RpcLie
 from sim.traffic import Poisson
 from sim.watch import Watcher
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from sim.scenario.model import ProviderMember, PublisherMember, Scenario
 
 SET_UP_MARGIN_NS: Final = 30 * NS_PER_S
+HISTORY_BLOCKS: Final = 128
+"""Blocks that can be read beyond those that are not believed yet."""
 SET_UP_TRANSACTIONS: Final = 3
 """Providers send two transactions to be listed; the third is room."""
 
@@ -152,18 +155,32 @@ class World:
         gas = {addresses[m.name]: m.group.wallet.gas_base for m in members}
         self.supply = sum(tokens.values())
         self.gas_supply = sum(gas.values())
+        chain = scenario.chain
+        calendar = Calendar(self.begin_ns // NS_PER_S, self.start_ns, chain.block_time_ns // NS_PER_S)
+        forks = to_forks(chain, calendar, self.key("reorganisations", "chain"), self.key("lost", "chain"))
+        stale_ns = max((f.for_ns for f in scenario.faults if isinstance(f, RpcLie)), default=0)
+        kept = HISTORY_BLOCKS + chain.confirmations + forks.most + stale_ns // chain.block_time_ns
+        self.recorder.confirmations, self.recorder.undone_blocks = chain.confirmations, forks.most
+        self.recorder.undo.keeps = forks.most > 0
         ledger = ModelLedger(
-            Book(Token(tokens), self.terms.payment),
+            ModelContracts(tokens, self.terms.payment, history_blocks=kept, keeps=forks.most > 0),
             native=gas,
-            block_time_s=scenario.chain.block_time_ns // NS_PER_S,
-            gas_price_wei=scenario.chain.gas_price_wei,
-            chain_id=scenario.chain.chain_id,
-            start_s=self.begin_ns // NS_PER_S,
+            block_time_s=calendar.block_s,
+            market=to_market(chain, calendar, self.key("gas", "chain")),
+            chain_id=chain.chain_id,
+            start_s=calendar.begin_s,
+            block_gas=chain.block_gas,
+            ordering=chain.ordering,
+            history_blocks=kept,
+            forks=forks,
         )
-        outages = [
-            (self.start_ns + o.at_ns, self.start_ns + o.at_ns + o.for_ns) for o in scenario.chain.outages
-        ]
+        outages = [(self.start_ns + o.at_ns, self.start_ns + o.at_ns + o.for_ns) for o in chain.outages]
         return Blocks(self.env, ledger, outages=outages, on_submitted=self.recorder.sent)
+
+    def release(self, now_ns: int) -> None:
+        """Write the rows of blocks that cannot be undone any more; the newest block may still come."""
+        head = self.blocks.ledger.head(now_ns // NS_PER_S)
+        self.recorder.release(head - 1 - self.recorder.undone_blocks)
 
     # ------------------------------------------------------------ providers
 

@@ -34,6 +34,19 @@ class History(Generic[K, V]):
             keep += 1
         del past[:keep]
 
+    def cut(self, key: K, block: int) -> None:
+        """Forget that `key` changed in `block` or later: those blocks are undone.
+
+        Args:
+            key: whose value.
+            block: at most `depth` blocks before the newest change.
+        """
+        past = self._past.get(key, [])
+        while past and past[-1][0] >= block:
+            past.pop()
+        if not past:
+            self._past.pop(key, None)
+
     def at(self, key: K, block: int, now: V) -> V:
         """The value after `block`.
 

@@ -1,12 +1,12 @@
-"""The model ledger: the rules of the contracts carried out block by block, without an EVM.
+"""The model ledger: blocks, fees and nonces, with the contracts' rules carried out block by block.
 
 Blocks come at a fixed pace and their numbers follow from the time, so an empty block costs nothing: `mine`
-is called only when something is pending. A block carries out transactions in the order of (gas price, highest
-first; arrival), each sender's in the order of its nonces, up to the block's gas. What is mined is read at a
-block that is some confirmations old; the ledger keeps the changes of the last `history_blocks` blocks.
+is called only when something is pending. A block carries out transactions in the builder's order, each
+sender's in the order of its nonces, up to the block's gas. What is mined is read at a block that is some
+confirmations old; the changes of the last `history_blocks` blocks are kept.
 
 The ledger is synchronous and knows no waiting: whoever has a clock submits, calls `mine` at `next_block_s`,
-and reads. `_execute` is what another backend (real bytecode) replaces.
+and reads. `Contracts` is what another backend (real bytecode) replaces.
 """
 
 from __future__ import annotations
@@ -14,75 +14,106 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from protocol import payment
-from protocol import registry as registry_rules
 from protocol.errors import BadInput, ProtocolError
-from protocol.payment import Book, keys_of
-from protocol.ports import Approve, Block
-from protocol.registry import Registry
+from protocol.ports import Block
+from sim.chain.forks import NEVER, Forks
 from sim.chain.gas import REVERTED, gas_of
 from sim.chain.history import History
+from sim.chain.pool import Ordering, Pool, rank
 from sim.chain.transactions import AnyCommand, Receipt, Tx, TxRejected
+from sim.chain.undo import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from protocol.payment import Channel, ChannelKey, PaymentEvent
-    from protocol.registry import RegistryEvent
+    from protocol.payment import Book, Channel, ChannelKey, PaymentEvent
+    from protocol.registry import Registry, RegistryEvent
     from protocol.units import Address
+    from sim.chain.contracts import Contracts
+    from sim.chain.fees import Market
 
-PRICE_BUMP: Final = 10
-"""A replacement pays at least this much more [%]; geth's `--txpool.pricebump`."""
 BLOCK_GAS: Final = 30_000_000
 """Gas of a block; Ethereum's limit from 2021 to 2024."""
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """What a reorganisation took back.
+
+    Attributes:
+        at: the block that came on another branch.
+        depth: how many blocks it replaced.
+        first: the first block whose transactions were taken back.
+        receipts: what is void, in the order in which it was mined.
+        dropped: hashes of those that did not return to the pool.
+    """
+
+    at: int
+    depth: int
+    first: int
+    receipts: tuple[Receipt, ...]
+    dropped: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Mined:
-    """A block that was mined, and what became of its transactions, in their order."""
+    """A block that was mined, what became of its transactions, in their order, and what was undone before it."""
 
     block: Block
     receipts: tuple[Receipt, ...]
+    undone: tuple[Undone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A block with transactions that may be undone, and the way back to before it."""
+
+    number: int
+    receipts: tuple[Receipt, ...]
+    contracts: int
+    ledger: int
 
 
 class ModelLedger:
     """One chain.
 
     Args:
-        book: the Payment contract and its token, at genesis; from here on only the ledger changes it.
-        registry: the Registry contract at genesis.
+        contracts: the contracts at genesis; from here on only the ledger changes them.
         native: what each address holds of the gas token at genesis [wei].
         block_time_s: time between blocks [s], at least 1.
-        gas_price_wei: what a unit of gas costs, as `gas_price` tells senders [wei].
+        market: what a unit of gas costs.
         chain_id: EIP-155 id.
         start_s: time of block 0 [Unix s], at least 1.
-        history_blocks: how many blocks back can be read, at least 1.
+        history_blocks: how many blocks back can be read, at least 1; no more than the contracts keep.
         receipt_blocks: for how many blocks a receipt is kept; a client that comes back later reads state instead.
         block_gas: gas of a block.
         gas: gas of a command that succeeds.
+        ordering: the builder's order.
+        forks: the reorganisations; the contracts must be able to be taken back where there are any.
     """
 
     def __init__(
         self,
-        book: Book,
-        registry: Registry | None = None,
+        contracts: Contracts,
         *,
         native: Mapping[Address, int],
         block_time_s: int,
-        gas_price_wei: int,
+        market: Market,
         chain_id: int,
         start_s: int,
         history_blocks: int = 128,
         receipt_blocks: int = 7200,
         block_gas: int = BLOCK_GAS,
         gas: Callable[[AnyCommand], int] = gas_of,
+        ordering: Ordering = "fee",
+        forks: Forks = NEVER,
     ) -> None:
         for name, value, least in (
             ("block_time_s", block_time_s, 1),
-            ("gas_price_wei", gas_price_wei, 0),
             ("start_s", start_s, 1),
             ("history_blocks", history_blocks, 1),
             ("receipt_blocks", receipt_blocks, 1),
@@ -92,27 +123,25 @@ class ModelLedger:
         self.chain_id: Final = chain_id
         self.block_time_s: Final = block_time_s
         self.start_s: Final = start_s
-        self.gas_price_wei = gas_price_wei
-        self.fees_wei = 0
-        self._book = book
-        self._registry = registry if registry is not None else Registry()
+        self.market: Final = market
+        self.burnt_wei = 0  # base fees
+        self.tips_wei = 0  # what builders got
+        self._contracts = contracts
         self._native = dict(native)
         self._block_gas = block_gas
         self._gas = gas
+        self._ordering: Ordering = ordering
         self._history_blocks = history_blocks
         self._receipt_blocks = receipt_blocks
         self._mined = 0  # number of the newest block that was mined; those between were empty
         self._nonces: dict[Address, int] = {}
-        self._pending: dict[
-            Address, dict[int, tuple[int, Tx]]
-        ] = {}  # sender → nonce → (arrival, transaction)
-        self._arrivals = 0
+        self._pool = Pool()
         self._receipts: dict[bytes, Receipt] = {}
         self._receipts_by_block: deque[tuple[int, tuple[bytes, ...]]] = deque()
-        self._channels: History[ChannelKey, Channel | None] = History(history_blocks)
-        self._tokens: History[Address, int] = History(history_blocks)
         self._natives: History[Address, int] = History(history_blocks)
-        self._registries: History[None, Registry] = History(history_blocks)
+        self._forks = forks
+        self._undo = UndoLog(keeps=forks.most > 0)
+        self._marks: deque[_Mark] = deque()  # of the last blocks that may be undone, those with transactions
 
     # ------------------------------------------------------------ time
 
@@ -124,9 +153,16 @@ class ModelLedger:
         """Time of the first block after `now_s` [Unix s]."""
         return self.start_s + (self.head(now_s) + 1) * self.block_time_s
 
-    def block(self, number: int) -> Block:
-        """The block with this number; any block, empty ones too. Its hash names the chain and the number."""
+    def block(self, number: int, head: int | None = None) -> Block:
+        """The block with this number; any block, empty ones too. Its hash names the chain, the number and the branch.
+
+        Args:
+            number: which.
+            head: as who sees this as the newest block has it; None: as it was when it came.
+        """
         name = f"trusted-pods/model-block/{self.chain_id}/{number}"
+        if head is not None and (branch := self._forks.branch(number, head)):
+            name += f"/{branch}"
         return Block(
             number, hashlib.sha256(name.encode()).digest(), self.start_s + number * self.block_time_s
         )
@@ -135,23 +171,24 @@ class ModelLedger:
 
     def next_nonce(self, sender: Address) -> int:
         """The first nonce of `sender` that is neither mined nor pending."""
-        nonce = self._nonces.get(sender, 0)
-        pending = self._pending.get(sender, {})
-        while nonce in pending:
-            nonce += 1
-        return nonce
+        return self._pool.next_nonce(sender, self._nonces.get(sender, 0))
+
+    def nonce(self, sender: Address) -> int:
+        """The first nonce of `sender` that is not mined."""
+        return self._nonces.get(sender, 0)
 
     def submit(self, tx: Tx) -> bytes:
         """Take `tx` into the pool; the same transaction again changes nothing.
 
         A nonce may be ahead of the sender's next one: it waits for those before it. Another transaction of
-        a pending nonce replaces it when it pays `PRICE_BUMP` % more.
+        a pending nonce replaces it when it pays `PRICE_BUMP` % more. One that pays less than the next
+        block asks for waits until a block asks for less.
 
         Returns:
             Its hash.
 
         Raises:
-            TxRejected: `NonceTooLow`, `Underpriced` or `InsufficientGasFunds`.
+            TxRejected: `NonceTooLow`, `Underpriced`, `TipAboveFeeCap` or `InsufficientGasFunds`.
             BadInput: it is of another chain.
         """
         if tx.chain_id != self.chain_id:
@@ -161,25 +198,18 @@ class ModelLedger:
         nonce = self._nonces.get(tx.sender, 0)
         if tx.nonce < nonce:
             raise TxRejected("NonceTooLow", f"{tx.nonce}; the next is {nonce}")
-        known = self._pending.get(tx.sender, {}).get(tx.nonce)
-        if known is not None:
-            if known[1] == tx:
-                return tx.hash
-            if tx.gas_price_wei * 100 < known[1].gas_price_wei * (100 + PRICE_BUMP):
-                raise TxRejected(
-                    "Underpriced", f"{tx.gas_price_wei} wei replaces {known[1].gas_price_wei} wei"
-                )
-        if not self._can_pay(tx):
+        if tx.priority_wei is not None and tx.priority_wei > tx.gas_price_wei:
+            raise TxRejected("TipAboveFeeCap", f"{tx.priority_wei} wei of at most {tx.gas_price_wei} wei")
+        if not self._can_pay(tx) and not self.is_pending(tx):
             held = self._native.get(tx.sender, 0)
             raise TxRejected("InsufficientGasFunds", f"{held} wei do not pay for {self._gas(tx.command)} gas")
-        self._pending.setdefault(tx.sender, {})[tx.nonce] = (self._arrivals, tx)
-        self._arrivals += 1
+        self._pool.add(tx)
         return tx.hash
 
     @property
     def has_pending(self) -> bool:
-        """Whether the next block has anything to carry out."""
-        return any(self._first(sender) is not None for sender in self._pending)
+        """Whether anything could be carried out, at the price of some block."""
+        return any(self._first(sender) is not None for sender in self._pool.senders)
 
     def mine(self, now_s: int) -> Mined:
         """Mine the newest block at `now_s`: carry out what is pending, at the block's own time.
@@ -193,23 +223,57 @@ class ModelLedger:
         number = self.head(now_s)
         if number <= self._mined:
             raise BadInput(f"{now_s} s is in block {number}; block {self._mined} was mined")
+        undone = self._reorganise(number)
         self._mined = number
-        block = self.block(number)
-        left = self._block_gas
-        queue = [entry for sender in self._pending if (entry := self._first(sender)) is not None]
-        heapify(queue)
-        receipts: list[Receipt] = []
-        while queue:
-            _, _, tx = heappop(queue)
-            if self._gas(tx.command) > left:
-                continue  # this sender's turn comes in a later block
-            receipt = self._include(tx, block)
-            left -= receipt.gas_used
-            receipts.append(receipt)
-            if (following := self._first(tx.sender)) is not None:
-                heappush(queue, following)
+        block, contracts, ledger = self.block(number), self._contracts.checkpoint(), self._undo.mark()
+        receipts = tuple(self._fill(block))
+        self.market.mined(number, sum(receipt.gas_used for receipt in receipts))
+        if receipts and self._forks.most:
+            self._marks.append(_Mark(number, receipts, contracts, ledger))
         self._keep_receipts(number, receipts)
-        return Mined(block, tuple(receipts))
+        return Mined(block, receipts, undone)
+
+    @property
+    def reorganises(self) -> bool:
+        """Whether a block may be replaced by another."""
+        return self._forks.most > 0
+
+    def next_reorganisation(self) -> int | None:
+        """The next block that undoes a transaction; it has to be mined, whatever is pending. None: there is none."""
+        return self._forks.first_after(self._mined, self._marks[-1].number) if self._marks else None
+
+    def _reorganise(self, number: int) -> tuple[Undone, ...]:
+        """Change branch as often as block `number`, and blocks before it that nobody mined, do."""
+        undone = []
+        for at in range(self._mined + 1, min(number, self._mined + self._forks.most) + 1):
+            depth = self._forks.depth(at)
+            if depth and self._marks and self._marks[-1].number >= at - depth:
+                undone.append(self._take_back(at, depth))
+        while self._marks and self._marks[0].number <= number - self._forks.most:
+            mark = self._marks.popleft()
+            self._contracts.forget(mark.contracts)
+            self._undo.forget(mark.ledger)
+        return tuple(undone)
+
+    def _take_back(self, at: int, depth: int) -> Undone:
+        receipts: list[Receipt] = []
+        first = at - depth
+        while self._marks and self._marks[-1].number >= first:
+            mark = self._marks.pop()
+            self._contracts.revert(mark.contracts)
+            self._undo.back_to(mark.ledger)
+            receipts[:0] = mark.receipts
+        dropped = set()
+        for place, receipt in enumerate(receipts):
+            del self._receipts[receipt.hash]
+            if self._forks.drops(at, place, at - receipt.block.number):
+                dropped.add(receipt.hash)
+            else:
+                self._pool.add(receipt.tx)
+        while self._receipts_by_block and self._receipts_by_block[-1][0] >= first:
+            self._receipts_by_block.pop()
+        self.market.forget(first)
+        return Undone(at, depth, receipts[0].block.number, tuple(receipts), frozenset(dropped))
 
     def receipt(self, tx_hash: bytes, at_block: int | None = None) -> Receipt | None:
         """What became of a transaction.
@@ -228,7 +292,7 @@ class ModelLedger:
 
     def is_pending(self, tx: Tx) -> bool:
         """Whether `tx` waits in the pool; False once it was mined or replaced."""
-        known = self._pending.get(tx.sender, {}).get(tx.nonce)
+        known = self._pool.get(tx.sender, tx.nonce)
         return known is not None and known[1] == tx
 
     # ------------------------------------------------------------ views
@@ -239,19 +303,17 @@ class ModelLedger:
         Raises:
             BadInput: the block is older than the history.
         """
-        self._check_view(block)
-        return self._channels.at(key, block, self._book.channel(key))
+        return self.channels([key], block)[key]
 
     def channels(self, keys: Iterable[ChannelKey], block: int) -> dict[ChannelKey, Channel | None]:
         """Many channels after one block; see `channel`."""
         self._check_view(block)
-        at, book = self._channels.at, self._book
-        return {key: at(key, block, book.channel(key)) for key in keys}
+        return self._contracts.channels(keys, block)
 
     def balance(self, owner: Address, block: int) -> int:
         """What `owner` holds of the payment token after `block` [base units]; see `channel`."""
         self._check_view(block)
-        return self._tokens.at(owner, block, self._book.token.balance(owner))
+        return self._contracts.balance(owner, block)
 
     def native_balance(self, owner: Address, block: int) -> int:
         """What `owner` holds of the gas token after `block` [wei]; see `channel`."""
@@ -261,12 +323,17 @@ class ModelLedger:
     def registry(self, block: int) -> Registry:
         """The registry after `block`; see `channel`."""
         self._check_view(block)
-        return self._registries.at(None, block, self._registry)
+        return self._contracts.registry(block)
 
     @property
     def book(self) -> Book:
         """The Payment contract as it is now; to be read, never to be changed."""
-        return self._book
+        return self._contracts.book
+
+    @property
+    def fees_wei(self) -> int:
+        """All that was ever paid for gas, burnt or given to builders [wei]."""
+        return self.burnt_wei + self.tips_wei
 
     def native_supply(self) -> int:
         """All gas tokens that parties hold [wei]; with `fees_wei` it never changes."""
@@ -274,70 +341,68 @@ class ModelLedger:
 
     # ------------------------------------------------------------ inside a block
 
-    def _first(self, sender: Address) -> tuple[int, int, Tx] | None:
-        """The sender's transaction that can be carried out next, as it is ordered in a block."""
-        entry = self._pending.get(sender, {}).get(self._nonces.get(sender, 0))
-        if entry is None or not self._can_pay(entry[1]):
-            return None
-        return -entry[1].gas_price_wei, entry[0], entry[1]
+    def _fill(self, block: Block) -> list[Receipt]:
+        """Carry out what fits: what others want of the block goes before whoever tips no more than they do."""
+        number, market = block.number, self.market
+        base_wei, least_wei = market.base_wei(number), market.least_wei(number)
+        taken = market.background_gas(number)
+
+        def entry(sender: Address) -> tuple[int, int, Tx] | None:
+            first = self._first(sender)
+            if first is None or first[1].gas_price_wei < least_wei:
+                return None
+            return rank(self._ordering, first[1], base_wei), *first
+
+        queue = [found for sender in self._pool.senders if (found := entry(sender)) is not None]
+        heapify(queue)
+        left = self._block_gas
+        receipts: list[Receipt] = []
+        while queue:
+            _, _, tx = heappop(queue)
+            room = left if tx.tip_wei(base_wei) > market.rival_tip_wei else left - taken
+            if self._gas(tx.command) > room:
+                continue  # this sender's turn comes in a later block
+            receipt = self._include(tx, block, base_wei)
+            left -= receipt.gas_used
+            receipts.append(receipt)
+            if (following := entry(tx.sender)) is not None:
+                heappush(queue, following)
+        return receipts
+
+    def _first(self, sender: Address) -> tuple[int, Tx] | None:
+        """Arrival and transaction of the sender that can be carried out next, if it can pay for it."""
+        entry = self._pool.get(sender, self._nonces.get(sender, 0))
+        return entry if entry is not None and self._can_pay(entry[1]) else None
 
     def _can_pay(self, tx: Tx) -> bool:
         return self._native.get(tx.sender, 0) >= self._gas(tx.command) * tx.gas_price_wei
 
-    def _include(self, tx: Tx, block: Block) -> Receipt:
+    def _include(self, tx: Tx, block: Block, base_wei: int) -> Receipt:
         events: tuple[PaymentEvent | RegistryEvent, ...] = ()
         error = None
         gas_used = self._gas(tx.command)
         try:
-            events = self._execute(tx, block)
+            events = self._contracts.execute(tx.command, tx.sender, block)
         except ProtocolError as refusal:
             error = type(refusal).__name__
             gas_used = min(gas_used, REVERTED)
-        fee_wei = gas_used * tx.gas_price_wei
+        burnt_wei, tips_wei = gas_used * base_wei, gas_used * tx.tip_wei(base_wei)
+        fee_wei = burnt_wei + tips_wei
         held = self._native.get(tx.sender, 0)
+        self._undo.note(partial(self._natives.cut, tx.sender, block.number))
+        self._undo.item(self._native, tx.sender)
+        self._undo.item(self._nonces, tx.sender)
+        self._undo.attribute(self, "burnt_wei")
+        self._undo.attribute(self, "tips_wei")
         self._native[tx.sender] = held - fee_wei
         self._natives.put(tx.sender, block.number, before=held, after=held - fee_wei)
-        self.fees_wei += fee_wei
+        self.burnt_wei += burnt_wei
+        self.tips_wei += tips_wei
         self._nonces[tx.sender] = tx.nonce + 1
-        waiting = self._pending[tx.sender]
-        del waiting[tx.nonce]
-        if not waiting:
-            del self._pending[tx.sender]
-        return Receipt(tx.hash, block, error, events, gas_used, fee_wei)
+        self._pool.remove(tx)
+        return Receipt(tx.hash, block, error, events, gas_used, fee_wei, tx, burnt_wei)
 
-    def _execute(self, tx: Tx, block: Block) -> tuple[PaymentEvent | RegistryEvent, ...]:
-        match tx.command:
-            case Approve():
-                return self._book.execute(tx.command, caller=tx.sender, now_s=block.time_s)
-            case (
-                registry_rules.RegisterProvider()
-                | registry_rules.DeregisterProvider()
-                | registry_rules.RegisterPricingTable()
-                | registry_rules.Subscribe()
-                | registry_rules.Unsubscribe()
-            ):
-                before = self._registry
-                self._registry, emitted = registry_rules.apply(before, tx.command, caller=tx.sender)
-                self._registries.put(None, block.number, before=before, after=self._registry)
-                return emitted
-            case _:
-                return self._execute_payment(tx.command, tx.sender, block)
-
-    def _execute_payment(
-        self, command: payment.Command, sender: Address, block: Block
-    ) -> tuple[PaymentEvent, ...]:
-        book = self._book
-        before = {key: book.channel(key) for key in keys_of(command, sender)}
-        events = book.execute(command, caller=sender, now_s=block.time_s)
-        for key, channel in before.items():
-            after = book.channel(key)
-            if after != channel:
-                self._channels.put(key, block.number, before=channel, after=after)
-        for owner, held in book.token.commit().items():
-            self._tokens.put(owner, block.number, before=held, after=book.token.balance(owner))
-        return events
-
-    def _keep_receipts(self, number: int, receipts: list[Receipt]) -> None:
+    def _keep_receipts(self, number: int, receipts: tuple[Receipt, ...]) -> None:
         self._receipts.update((receipt.hash, receipt) for receipt in receipts)
         self._receipts_by_block.append((number, tuple(receipt.hash for receipt in receipts)))
         while self._receipts_by_block[0][0] < number - self._receipt_blocks:

@@ -1,97 +1,39 @@
-"""`Chain` on the model ledger: blocks as SimPy events, confirmations, silent endpoints, and one view a party."""
+"""`Chain` on the model ledger: confirmations, bids on stuck transactions, silent endpoints, one view a party."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from protocol import ports
 from protocol.errors import PortError
+from protocol.events import Event, Happened
 from protocol.payment import WithdrawMany
 from protocol.units import NS_PER_S, Address
 from sim.chain.gas import GAS, WITHDRAW_MANY_ENTRY
 from sim.chain.transactions import FUNCTIONS, Receipt, Tx, TxRejected
-from sim.tasks import call_at, wake_at
+from sim.tasks import wake_at
 
 if TYPE_CHECKING:
-    from simpy import Environment, Event
-
     from protocol.payment import ChannelKey
     from protocol.registry import Registry
-    from sim.chain.model import Mined, ModelLedger
+    from sim.chain.blocks import Blocks
+    from sim.chain.endpoint import Endpoint
     from sim.tasks import Process
+
+T = TypeVar("T")
 
 READ_NS: Final = 20 * 1_000_000
 """What one read over JSON-RPC takes [ns]: a round trip and an `eth_call`."""
 
 
-class Blocks:
-    """Drives the ledger: mines when something is pending, and tells whoever waits.
-
-    Args:
-        env: the simulation.
-        ledger: the chain.
-        outages: (from, to) in true time [ns], in which no blocks are made.
-        on_submitted: told of each transaction that goes into the pool, and when [ns].
-    """
-
-    def __init__(
-        self,
-        env: Environment,
-        ledger: ModelLedger,
-        *,
-        outages: Sequence[tuple[int, int]] = (),
-        on_submitted: Callable[[Tx, int], None] = lambda tx, at_ns: None,
-    ) -> None:
-        self.env = env
-        self.ledger = ledger
-        self.on_mined: list[Callable[[Mined], None]] = []
-        self._on_submitted = on_submitted
-        self._outages = tuple(outages)
-        self._due_ns: int | None = None
-        self._waiting: dict[bytes, list[Event]] = {}
-
-    def submit(self, tx: Tx) -> None:
-        """Take a transaction into the pool; see `ModelLedger.submit`."""
-        self.ledger.submit(tx)
-        self._on_submitted(tx, int(self.env.now))
-        self._schedule()
-
-    def mined(self, tx_hash: bytes) -> Event:
-        """An event that happens when the transaction is mined."""
-        event: Event = self.env.event()
-        self._waiting.setdefault(tx_hash, []).append(event)
-        return event
-
-    def _schedule(self) -> None:
-        if self._due_ns is not None or not self.ledger.has_pending:
-            return
-        at_ns = self.ledger.next_block_s(int(self.env.now) // NS_PER_S) * NS_PER_S
-        for begin_ns, end_ns in self._outages:
-            if begin_ns <= at_ns < end_ns:
-                at_ns = self.ledger.next_block_s(-(-end_ns // NS_PER_S) - 1) * NS_PER_S
-        self._due_ns = at_ns
-        call_at(self.env, at_ns, self._mine)
-
-    def _mine(self) -> None:
-        self._due_ns = None
-        mined = self.ledger.mine(int(self.env.now) // NS_PER_S)
-        for listener in self.on_mined:
-            listener(mined)
-        for receipt in mined.receipts:
-            for event in self._waiting.pop(receipt.hash, ()):
-                if not event.triggered:
-                    event.succeed()
-        self._schedule()
-
-
-class Endpoint:
-    """A party's way to the chain; it can fall silent."""
-
-    __slots__ = ("silent_until_ns",)
-
-    def __init__(self) -> None:
-        self.silent_until_ns = 0
+BUMP_PERCENT: Final = 25
+"""By how much a stuck transaction is bid up, above the least that a node takes for a replacement."""
+MOST_BUMPS: Final = 5
+"""How often, so at most about three times what was offered first."""
+PATIENCE_BLOCKS: Final = 5
+"""How long it waits before that, and before a transaction that vanished is sent again."""
 
 
 class SimChain:
@@ -103,10 +45,17 @@ class SimChain:
         process: the party's process.
         owner: the party's address.
         endpoint: the party's way to the chain; outlives the process.
+        trace: where an alarm goes when endpoints differ; None: nowhere.
     """
 
     def __init__(
-        self, blocks: Blocks, terms: ports.ChainTerms, process: Process, owner: Address, endpoint: Endpoint
+        self,
+        blocks: Blocks,
+        terms: ports.ChainTerms,
+        process: Process,
+        owner: Address,
+        endpoint: Endpoint,
+        trace: ports.Trace | None = None,
     ) -> None:
         self._blocks = blocks
         self._ledger = blocks.ledger
@@ -114,6 +63,7 @@ class SimChain:
         self._process = process
         self._owner = owner
         self._endpoint = endpoint
+        self._trace = trace
         self._prepared = -1
 
     @property
@@ -121,47 +71,82 @@ class SimChain:
         """See `ports.Chain.terms`."""
         return self._terms
 
-    async def _read(self, deadline_ns: int) -> int | ports.Unknown:
-        """Wait for a read's answer; the number of the newest block that counts, or silence."""
-        process = self._process
+    async def _read(self, deadline_ns: int, ask: Callable[[int, bool], T]) -> T | ports.Unknown:
+        """Wait for a read's answer, as of the newest block that counts; where two endpoints differ, it is unknown.
+
+        Args:
+            deadline_ns: when it is given up.
+            ask: the answer of an endpoint that has this block as its newest, and whether it lies.
+        """
+        process, endpoint = self._process, self._endpoint
         process.check()
         deadline = process.true_ns(deadline_ns)
-        if self._endpoint.silent_until_ns > process.now:
+        if endpoint.silent_until_ns > process.now:
             await process.sleep_until(deadline)
             return ports.Unknown("the endpoint is silent")
         await process.sleep_until(process.now + READ_NS)
-        return max(0, self._ledger.head(process.now // NS_PER_S) - self._terms.confirmations)
+        head = self._head()
+        told = ask(endpoint.head(process.now, head), endpoint.lies(process.now))
+        if endpoint.count == 1 or not endpoint.lies(process.now):
+            endpoint.differs = False
+            return told
+        return self._compared(told, ask, head)
+
+    def _compared(self, told: T, ask: Callable[[int, bool], T], head: int) -> T | ports.Unknown:
+        """What the liar told beside what the honest endpoint tells; the first difference raises an alarm."""
+        differed, self._endpoint.differs = self._endpoint.differs, told != ask(head, False)
+        if not self._endpoint.differs:
+            return told
+        if not differed and self._trace is not None:
+            self._trace.emit(Event(Happened.ENDPOINTS_DIFFER))
+        return ports.Unknown("endpoints differ")
+
+    def _counts(self, head: int) -> ports.Block:
+        """The newest block that counts for who sees `head` as the newest."""
+        return self._ledger.block(max(0, head - self._terms.confirmations), head)
+
+    def _head(self) -> int:
+        return self._ledger.head(self._process.now // NS_PER_S)
 
     async def channels(
         self, keys: Sequence[ChannelKey], *, deadline_ns: int
     ) -> ports.ChannelsAt | ports.Unknown:
         """See `ports.Chain.channels`."""
-        number = await self._read(deadline_ns)
-        if isinstance(number, ports.Unknown):
-            return number
-        return ports.ChannelsAt(self._ledger.block(number), self._ledger.channels(keys, number))
+
+        def ask(head: int, lies: bool) -> ports.ChannelsAt:
+            block = self._counts(head)
+            true = self._ledger.channels(keys, block.number)
+            return ports.ChannelsAt(block, self._endpoint.lie(true) if lies else true)
+
+        return await self._read(deadline_ns, ask)
 
     async def market(self, *, deadline_ns: int) -> ports.Market | ports.Unknown:
         """See `ports.Chain.market`."""
-        number = await self._read(deadline_ns)
-        if isinstance(number, ports.Unknown):
-            return number
-        return _market(self._ledger.block(number), self._ledger.registry(number))
+
+        def ask(head: int, lies: bool) -> ports.Market:
+            block = self._counts(head)
+            return _market(block, self._ledger.registry(block.number))
+
+        return await self._read(deadline_ns, ask)
 
     async def funds(self, owner: Address, *, deadline_ns: int) -> ports.Funds | ports.Unknown:
         """See `ports.Chain.funds`."""
-        number = await self._read(deadline_ns)
-        if isinstance(number, ports.Unknown):
-            return number
-        ledger = self._ledger
-        return ports.Funds(
-            ledger.block(number), ledger.balance(owner, number), ledger.native_balance(owner, number)
-        )
+
+        def ask(head: int, lies: bool) -> ports.Funds:
+            block, ledger = self._counts(head), self._ledger
+            return ports.Funds(
+                block, ledger.balance(owner, block.number), ledger.native_balance(owner, block.number)
+            )
+
+        return await self._read(deadline_ns, ask)
 
     async def claim_fee_wei(self, entries: int, *, deadline_ns: int) -> int | ports.Unknown:
-        """See `ports.Chain.claim_fee_wei`; a constant gas price needs no round trip."""
+        """See `ports.Chain.claim_fee_wei`; a gas price that never moves needs no round trip."""
         self._process.check()
-        return (GAS[WithdrawMany] + entries * WITHDRAW_MANY_ENTRY) * self._ledger.gas_price_wei
+        gas, market = GAS[WithdrawMany] + entries * WITHDRAW_MANY_ENTRY, self._ledger.market
+        if not market.moves:
+            return gas * market.price_wei(self._head())
+        return await self._read(deadline_ns, lambda head, lies: gas * market.price_wei(head))
 
     async def prepare(self, command: ports.Command) -> ports.Transaction | ports.Unknown:
         """See `ports.Chain.prepare`."""
@@ -170,35 +155,88 @@ class SimChain:
             return ports.Unknown("the endpoint is silent")
         nonce = max(self._ledger.next_nonce(self._owner), self._prepared + 1)
         self._prepared = nonce
-        tx = Tx(self._ledger.chain_id, self._owner, nonce, self._ledger.gas_price_wei, command)
+        offer = self._ledger.market.offer(self._head())
+        tx = Tx(self._ledger.chain_id, self._owner, nonce, offer.max_wei, command, offer.priority_wei)
         return ports.Transaction(nonce, tx.to_bytes(), tx.hash, FUNCTIONS[type(command)].name)
 
     async def send(self, transaction: ports.Transaction, *, deadline_ns: int) -> ports.TxOutcome:
-        """See `ports.Chain.send`."""
+        """See `ports.Chain.send`.
+
+        Where gas has a market, a transaction that is stuck is replaced by itself at a higher price. Each
+        replacement follows from the transaction that was journalled, so a party that crashed knows all of them.
+        """
         process, ledger = self._process, self._ledger
         process.check()
         if self._endpoint.silent_until_ns > process.now:
             raise PortError("the endpoint is silent", sent=False, retry_after_s=5)
         deadline = process.true_ns(deadline_ns)
-        receipt = ledger.receipt(transaction.hash)
-        if receipt is None:
-            try:
-                self._blocks.submit(Tx.from_bytes(transaction.raw))
-            except TxRejected as rejected:
-                if self._prepared == transaction.nonce:
-                    self._prepared -= 1  # nothing was sent: the nonce is free
-                return ports.TxReverted(rejected.reason, 0)
-            event = self._blocks.mined(transaction.hash)
-            wake_at(process.env, deadline, event)
-            await process.wait(event)
-            receipt = ledger.receipt(transaction.hash)
+        bids = self._bids(Tx.from_bytes(transaction.raw))
+        while True:
+            receipt = self._receipt(bids)
             if receipt is None:
-                return ports.TxUnknown("not mined before the deadline")
-        counts_ns = (receipt.block.time_s + self._terms.confirmations * ledger.block_time_s) * NS_PER_S
-        await process.sleep_until(min(counts_ns, deadline))
-        if counts_ns > deadline or self._endpoint.silent_until_ns > process.now:
-            return ports.TxUnknown("mined, and not confirmed before the deadline")
-        return _outcome(receipt)
+                if (rejected := self._submit(bids)) is not None:
+                    if self._prepared == transaction.nonce:
+                        self._prepared -= 1  # nothing was sent: the nonce is free
+                    return ports.TxReverted(rejected.reason, 0)
+                receipt = await self._mined(bids, deadline)
+                if receipt is None:
+                    return ports.TxUnknown("not mined before the deadline")
+            counts_ns = (receipt.block.time_s + self._terms.confirmations * ledger.block_time_s) * NS_PER_S
+            await process.sleep_until(min(counts_ns, deadline))
+            if counts_ns > deadline or self._endpoint.silent_until_ns > process.now:
+                return ports.TxUnknown("mined, and not confirmed before the deadline")
+            if self._receipt(bids) == receipt:
+                return _outcome(receipt)
+            # A reorganisation undid it, and perhaps mined it again in another block.
+
+    def _bids(self, tx: Tx) -> list[Tx]:
+        """The transaction, and what may replace it, the lowest bid first."""
+        bids = [tx]
+        while self._ledger.market.moves and len(bids) <= MOST_BUMPS:
+            bids.append(bids[-1].bumped(BUMP_PERCENT))
+        return bids
+
+    def _receipt(self, bids: Sequence[Tx]) -> Receipt | None:
+        """What became of one of the bids, as far as the endpoint tells."""
+        head = self._endpoint.head(self._process.now, self._head())
+        return next((r for bid in bids if (r := self._ledger.receipt(bid.hash, head)) is not None), None)
+
+    def _submit(self, bids: Sequence[Tx]) -> TxRejected | None:
+        """Send the lowest bid unless one is known to the chain."""
+        ledger = self._ledger
+        if any(ledger.is_pending(bid) or ledger.receipt(bid.hash) is not None for bid in bids):
+            return None
+        try:
+            self._blocks.submit(bids[0])
+        except TxRejected as rejected:
+            return rejected
+        return None
+
+    async def _mined(self, bids: Sequence[Tx], deadline: int) -> Receipt | None:
+        """Wait until one of the bids is mined; meanwhile bid more, or again, where it is stuck or lost."""
+        process, ledger = self._process, self._ledger
+        patience_ns = PATIENCE_BLOCKS * ledger.block_time_s * NS_PER_S
+        restless = ledger.market.moves or ledger.reorganises
+        while True:
+            event = self._blocks.mined(bids[0].sender, bids[0].nonce)
+            until = min(deadline, process.now + patience_ns) if restless else deadline
+            wake_at(process.env, until, event)
+            await process.wait(event)
+            receipt = self._receipt(bids)
+            if receipt is not None or process.now >= deadline:
+                return receipt
+            if self._endpoint.silent_until_ns <= process.now:
+                self._bid_again(bids)
+
+    def _bid_again(self, bids: Sequence[Tx]) -> None:
+        """One bid more than the one that is pending; the first again when none is."""
+        pending = next((i for i, bid in enumerate(bids) if self._ledger.is_pending(bid)), -1)
+        stuck = self._ledger.nonce(self._owner) == bids[0].nonce
+        lost = pending < 0 and self._ledger.nonce(self._owner) <= bids[0].nonce
+        if pending + 1 < len(bids) and (lost or stuck):
+            # What is not taken now (the funds may not do for a higher bid) leaves the other where it is.
+            with contextlib.suppress(TxRejected):
+                self._blocks.submit(bids[pending + 1])
 
 
 def _outcome(receipt: Receipt) -> ports.TxOutcome:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol import payment, registry
@@ -35,6 +35,8 @@ _ALL: Final[list[tuple[type[AnyCommand], Function]]] = [
 ]
 FUNCTIONS: Final[Mapping[type[AnyCommand], Function]] = dict(_ALL)
 """Each command's function."""
+PRICE_BUMP: Final = 10
+"""A replacement pays at least this much more [%]; geth's `--txpool.pricebump`."""
 _BY_NAME: Final = {function.name: (kind, function) for kind, function in FUNCTIONS.items()}
 
 
@@ -42,7 +44,7 @@ class TxRejected(TrustedPodsError):
     """The node does not take the transaction; it is not pending and costs nothing.
 
     Args:
-        reason: `NonceTooLow`, `Underpriced` or `InsufficientGasFunds`.
+        reason: `NonceTooLow`, `Underpriced`, `TipAboveFeeCap` or `InsufficientGasFunds`.
         detail: the value and what is allowed.
     """
 
@@ -60,8 +62,10 @@ class Tx:
         chain_id: EIP-155 id; a ledger takes only its own.
         sender: who signed it.
         nonce: the sender's, from 0.
-        gas_price_wei: what a unit of gas is paid with [base units of the gas token].
+        gas_price_wei: the most a unit of gas is paid with [base units of the gas token].
         command: what is asked.
+        priority_wei: the most of it that goes to the builder, as in EIP-1559; None: a legacy transaction, which
+            pays all of its price whatever the base fee.
     """
 
     chain_id: int
@@ -69,12 +73,35 @@ class Tx:
     nonce: int
     gas_price_wei: int
     command: AnyCommand
+    priority_wei: int | None = None
+
+    def tip_wei(self, base_wei: int) -> int:
+        """What a builder gets for a unit of gas in a block with this base fee; below 0 it cannot be included."""
+        above = self.gas_price_wei - base_wei
+        return above if self.priority_wei is None else min(self.priority_wei, above)
+
+    def outbids(self, other: Tx) -> bool:
+        """Whether it pays enough more than `other`, of the same nonce, to replace it: in price and in tip."""
+        least = 100 + PRICE_BUMP
+        mine, theirs = (t.gas_price_wei if t.priority_wei is None else t.priority_wei for t in (self, other))
+        return self.gas_price_wei * 100 >= other.gas_price_wei * least and mine * 100 >= theirs * least
+
+    def bumped(self, percent: int) -> Tx:
+        """The same at a price and a tip so much higher, rounded up."""
+        price, tip = (
+            None if wei is None else -(-wei * (100 + percent) // 100)
+            for wei in (self.gas_price_wei, self.priority_wei)
+        )
+        assert price is not None
+        return replace(self, gas_price_wei=price, priority_wei=tip)
 
     def to_bytes(self) -> bytes:
         """All of it; equal transactions have equal bytes."""
         function = FUNCTIONS[type(self.command)]
         values = [_plain(getattr(self.command, name)) for name, _, _ in function.arguments]
-        body = [self.chain_id, self.sender.hex(), self.nonce, self.gas_price_wei, function.name, values]
+        tip = self.priority_wei
+        price = self.gas_price_wei if tip is None else [self.gas_price_wei, tip]
+        body = [self.chain_id, self.sender.hex(), self.nonce, price, function.name, values]
         return json.dumps(body, separators=(",", ":")).encode()
 
     @classmethod
@@ -85,10 +112,11 @@ class Tx:
             BadInput: the bytes are not of a transaction.
         """
         try:
-            chain_id, sender, nonce, gas_price_wei, name, values = json.loads(raw)
+            chain_id, sender, nonce, price, name, values = json.loads(raw)
             kind, function = _BY_NAME[name]
             read = [_read(abi, value) for (_, _, abi), value in zip(function.arguments, values, strict=True)]
-            return cls(chain_id, Address(bytes.fromhex(sender)), nonce, gas_price_wei, kind(*read))
+            most, tip = price if isinstance(price, list) else (price, None)
+            return cls(chain_id, Address(bytes.fromhex(sender)), nonce, most, kind(*read), tip)
         except (ValueError, KeyError, TypeError) as exc:
             raise BadInput(f"not a transaction: {raw[:60]!r}") from exc
 
@@ -109,6 +137,8 @@ class Receipt:
         events: what the contracts emitted, in order; none when it was refused.
         gas_used: units of gas.
         fee_wei: what the sender paid [base units of the gas token].
+        tx: the transaction.
+        burnt_wei: what of the fee was burnt [base units of the gas token].
     """
 
     hash: bytes
@@ -117,6 +147,8 @@ class Receipt:
     events: tuple[PaymentEvent | RegistryEvent, ...]
     gas_used: int
     fee_wei: int
+    tx: Tx
+    burnt_wei: int = 0
 
 
 def _plain(value: Any) -> Any:

@@ -139,7 +139,7 @@ class Transaction(NamedTuple):
     block: Annotated[Count | None, "number of its block"]
     sender: Annotated[Name, "the pod (its publisher) or the provider that sent it"]
     function: Annotated[Name, "the contract function called"]
-    status: Annotated[Name, "`confirmed`, `reverted` or `pending`"]
+    status: Annotated[Name, "`confirmed`, `reverted`, `pending`, or `replaced` by the same at a higher price"]
     error: Annotated[Name | None, "the contract's error when it reverted"] = None
     gas_used: Annotated[Gas | None, "gas it used"] = None
     fee_wei: Annotated[Wei | None, "gas used times the gas price paid"] = None

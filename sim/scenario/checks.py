@@ -15,9 +15,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
+from protocol.claiming import MAX_CLAIMS_A_TRANSACTION
 from protocol.errors import BadInput
 from protocol.manifest import hint
+from protocol.payment import WithdrawMany
 from protocol.units import NS_PER_S
+from sim.chain.gas import GAS, WITHDRAW_MANY_ENTRY
 from sim.scenario import convert, demand
 from sim.scenario import quantities as q
 from sim.scenario.laws import Law, Unsound
@@ -118,6 +121,13 @@ def _instants(scenario: Scenario) -> Iterator[tuple[KeyPath, int]]:
             with suppress(Unsound):
                 if group.traffic.trace is not None:
                     yield (*at, "traffic", "trace", "delay"), group.traffic.trace.delay_ns
+    with suppress(Unsound):
+        market = scenario.chain.gas_price
+        if not isinstance(market, int):
+            if market.steps is not None:
+                lists.append(("chain", "gas_price", "steps"))
+            if market.eip1559 is not None:
+                lists.append(("chain", "gas_price", "eip1559", "background", "surges"))
     for path in lists:
         with suppress(Unsound):
             for i, one in enumerate(_part(scenario, path)):
@@ -138,7 +148,7 @@ def faults_name_what_exists(scenario: Scenario, at: KeyPath, fault: Fault) -> It
         case "publisher_crash":
             if fault.publisher not in [member.name for member in scenario.publisher_members()]:
                 yield (*at, "publisher"), _no_member("publisher", fault.publisher, scenario.publishers)
-        case "rpc_silence" if fault.party is not None:
+        case "rpc_silence" | "rpc_lie" if fault.party is not None:
             groups = [group.name for group in scenario.providers]
             groups += [group.name for group in scenario.publishers]
             known = {*groups, *(member.name for member in scenario.provider_members())}
@@ -388,6 +398,32 @@ def terms_are_safe(scenario: Scenario, at: KeyPath, group: Provider) -> Iterator
         )
 
 
+def blocks_hold_claims(scenario: Scenario) -> Iterator[Found]:
+    """A block holds the largest transaction: a claim of 100 channels."""
+    least = GAS[WithdrawMany] + MAX_CLAIMS_A_TRANSACTION * WITHDRAW_MANY_ENTRY
+    if scenario.chain.block_gas < least:
+        yield (
+            ("chain", "block_gas"),
+            f"{scenario.chain.block_gas} is less than a claim of {MAX_CLAIMS_A_TRANSACTION} channels needs, {least}",
+        )
+
+
+def nobody_is_misled_unasked(scenario: Scenario) -> Iterator[Found]:
+    """Reorganisations are shallower than what parties believe, unless that is asked for."""
+    reorgs, confirmations = scenario.chain.reorgs, scenario.chain.confirmations
+    if reorgs is None or reorgs.past_confirmations:
+        return
+    at: KeyPath = ("chain", "reorgs")
+    way_out = "or set `past_confirmations: true`, and parties may be misled"
+    if reorgs.most is not None and reorgs.most >= confirmations:
+        yield (
+            (*at, "most"),
+            f"{reorgs.most} blocks reach what parties believe after {confirmations} confirmations: at most {confirmations - 1}, {way_out}",
+        )
+    elif confirmations == 1:
+        yield at, f"after 1 confirmation there is no block that nobody believes yet: wait for more, {way_out}"
+
+
 @each("publishers")
 def selections_name_what_exists(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
     """Selections name providers and regions that exist."""
@@ -427,6 +463,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     images_agree,
     messages_arrive,
     terms_are_safe,
+    blocks_hold_claims,
+    nobody_is_misled_unasked,
     selections_name_what_exists,
     lifetimes_are_not_nothing,
     providers_can_list_themselves,

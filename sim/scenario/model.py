@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sim.scenario.chain import Chain
 from sim.scenario.demand import Publisher
 from sim.scenario.fields import InstantNs, PositiveNs
 from sim.scenario.laws import Model, key
 from sim.scenario.quantities import Denomination
 from sim.scenario.supply import Provider
-from sim.scenario.world import Chain, Count, Fault, Name, Network, Output, Tokens, Whole
+from sim.scenario.world import Count, Fault, Name, Network, Output, Tokens, Whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,15 +79,15 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def _allowed(field: FieldInfo) -> str:
     found = quantity(field)
-    if found is not None:
+    if found is not None and not models_of(field.annotation):
         return found.kind
     models = [f"[{model.__name__}](#{_anchor(model)})" for model in models_of(field.annotation)]
     words = [
         f"`{str(word).lower() if isinstance(word, bool) else word}`" for word in _literals(field.annotation)
     ]
-    plain = [] if models or words else [_plain(field.annotation)]
+    plain = [found.kind] if found is not None else [] if models or words else [_plain(field.annotation)]
     many = "list of " if get_origin(field.annotation) is tuple and plain != ["two names"] else ""
-    return many + ", ".join([*words, *models, *plain])
+    return many + ", ".join([*words, *plain, *models])
 
 
 def _anchor(model: type[BaseModel]) -> str:

@@ -41,7 +41,7 @@ def everybody_finds_a_provider(scenario: Scenario) -> Found:
         with suppress(Unsound):
             yield from _finds_a_provider(scenario, at, group)
         with suppress(Unsound):
-            need = _gas(Approve, CreateChannel) * scenario.chain.gas_price_wei
+            need = _gas(Approve, CreateChannel) * scenario.chain.least_gas_price_wei
             yield from _pays(scenario, at, group.wallet.gas_base, need, "an approval and a channel")
 
 
@@ -49,7 +49,7 @@ def providers_can_list_themselves(scenario: Scenario) -> Found:
     """A provider's gas pays for its entry in the registry."""
     for i, group in enumerate(scenario.providers):
         with suppress(Unsound):
-            need = _gas(RegisterPricingTable, RegisterProvider) * scenario.chain.gas_price_wei
+            need = _gas(RegisterPricingTable, RegisterProvider) * scenario.chain.least_gas_price_wei
             yield from _pays(
                 scenario, ("providers", i), group.wallet.gas_base, need, "its entry in the registry"
             )

@@ -70,7 +70,10 @@ def _is_key(path: KeyPath, here: Any, part: str) -> bool:
     """Whether a word that the data does not have is a key it could have, or a tag of pydantic's."""
     if not isinstance(here, dict):
         return False
-    return part not in ("word", "law") and part not in (here.get("policy"), here.get("kind"))
+    return part not in ("word", "law", "price", "market") and part not in (
+        here.get("policy"),
+        here.get("kind"),
+    )
 
 
 def _holder(path: KeyPath, data: Any) -> type[BaseModel] | None:

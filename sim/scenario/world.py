@@ -1,4 +1,4 @@
-"""The parts of a scenario that are nobody's: chain, tokens, network, faults, output."""
+"""The parts of a scenario that are nobody's, but for the chain: tokens, network, faults, output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from sim.scenario.fields import (
     BytesPerS,
     DurationNs,
     FilePath,
-    GasPriceWei,
     PaymentMoney,
     PositiveNs,
     SampledShare,
@@ -29,24 +28,6 @@ DECIMALS_MAX: Final = 24
 SYMBOL: Final = r"^[A-Za-z][A-Za-z0-9.]{0,15}$"
 Whole = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 """A whole number, 0 or more."""
-
-
-class Outage(Model):
-    """The chain makes no blocks for a while."""
-
-    at_ns: DurationNs = key(alias="at", description="When, from the start of the run.")
-    for_ns: PositiveNs = key(alias="for", description="For how long.")
-
-
-class Chain(Model):
-    """The chain the contracts are on."""
-
-    backend: Literal["model"] = key("model", description="`model`: the contracts' rules on block time.")
-    chain_id: ChainId = key(31337, description="Chain id; signatures are bound to it.")
-    block_time_ns: PositiveNs = key("2s", alias="block_time", description="Time between blocks.")
-    confirmations: Count = key(3, description="Blocks after which a party believes what it sees.")
-    gas_price_wei: GasPriceWei = key("0.05 gwei", alias="gas_price", description="Price of a unit of gas.")
-    outages: tuple[Outage, ...] = key((), description="When no blocks are made.")
 
 
 class PaymentToken(Model):
@@ -152,6 +133,19 @@ class RpcSilence(_Fault):
     )
 
 
+class RpcLie(_Fault):
+    """A party's chain endpoint does not tell the truth; of two, the other does."""
+
+    kind: Literal["rpc_lie"] = key(description="A chain endpoint does not tell the truth.")
+    party: str | None = key(
+        None,
+        description="Which provider or publisher, as `<group>-<index>`, or a whole group; null: everybody.",
+    )
+    lie: Literal["stale", "absent", "inflated"] = key(
+        description="`stale`: it answers as of the fault's beginning; `absent`: there are no channels; `inflated`: they hold ten times what was put in."
+    )
+
+
 class PartitionFault(_Fault):
     """Messages between two regions are lost, as in `network.partitions`."""
 
@@ -160,7 +154,8 @@ class PartitionFault(_Fault):
 
 
 Fault = Annotated[
-    ProviderCrash | PublisherCrash | NodeCrash | RpcSilence | PartitionFault, Field(discriminator="kind")
+    ProviderCrash | PublisherCrash | NodeCrash | RpcSilence | RpcLie | PartitionFault,
+    Field(discriminator="kind"),
 ]
 
 
@@ -179,7 +174,6 @@ class Output(Model):
 
 
 __all__ = [
-    "Chain",
     "Count",
     "Fault",
     "FilePath",
@@ -188,13 +182,13 @@ __all__ = [
     "Network",
     "NodeCrash",
     "OneOf",
-    "Outage",
     "Output",
     "Partition",
     "PartitionFault",
     "PaymentToken",
     "ProviderCrash",
     "PublisherCrash",
+    "RpcLie",
     "RpcSilence",
     "Tokens",
     "Whole",

@@ -37,9 +37,11 @@ def falls(run: Played) -> list[str]:
     """Cumulative series that fall."""
     wrong: list[str] = []
     last: dict[str, Any] = {}
+    undoes = run.simulation.scenario.chain.reorgs is not None
+    growing = [name for name in GROWING if not undoes or name not in ("claimed", "returned")]
     for row in run.rows("samples"):
         before = last.get(row["provider"], dict.fromkeys(GROWING, 0))
-        wrong += [f"{row['provider']} at {row['time_ns']}: {n} fell" for n in GROWING if row[n] < before[n]]
+        wrong += [f"{row['provider']} at {row['time_ns']}: {n} fell" for n in growing if row[n] < before[n]]
         last[row["provider"]] = row
     return wrong
 

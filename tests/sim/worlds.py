@@ -277,6 +277,7 @@ def worlds(draw: st.DrawFn) -> Data:
         {"kind": "node_crash", "provider": "host0-0", "node": 0},
         {"kind": "rpc_silence"},
         {"kind": "rpc_silence", "party": "host0"},
+        {"kind": "rpc_lie", "lie": draw(_one_of("stale", "absent", "inflated"))},
     ]
     if len({group["region"] for group in (*hosts, *pods)}) == 2:
         kinds.append({"kind": "partition", "regions": list(REGIONS)})
@@ -287,13 +288,26 @@ def worlds(draw: st.DrawFn) -> Data:
         at_s, for_s = draw(spans)
         return {"at": f"{at_s}s", "for": f"{for_s}s"}
 
+    confirmations = draw(st.integers(1, 4))
+    background = {"usual": "1 gwei", "cv": 0.5, "surges": [{**span(), "times": 5}]}
+    reorgs = {"prob": "10%", "deeper": "50%", "dropped": "20%"}
     return world(
         seed=draw(st.integers(0, 2**32)),
         duration=draw(_one_of("30m", "45m", "100m")),
         chain={
             "block_time": draw(_one_of("1s", "2s", "12s")),
-            "confirmations": draw(st.integers(1, 4)),
-            "gas_price": draw(_one_of("0.01 gwei", "1 gwei")),
+            "confirmations": confirmations,
+            "endpoints": draw(_one_of(1, 2)),
+            "gas_price": draw(
+                _one_of(
+                    "0.01 gwei",
+                    "1 gwei",
+                    {"eip1559": {"background": background}},
+                    {"steps": [{"at": "0s", "price": "1 gwei"}, {"at": "10m", "price": "9 gwei"}]},
+                )
+            ),
+            "ordering": draw(_one_of("fee", "arrival", "adversary")),
+            "reorgs": reorgs if confirmations > 1 and draw(st.booleans()) else None,
             "outages": [span()] if draw(st.booleans()) else [],
         },
         tokens={"gas": {"symbol": "ETH", "decimals": 18, "price": draw(_one_of("1 DAI", "2500 DAI"))}},

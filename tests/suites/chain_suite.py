@@ -72,6 +72,34 @@ class ChainBench(Bench, Protocol):
         """The publisher's chain for a new process."""
         ...
 
+    def supports_reorganisation(self) -> bool:
+        """Whether `reorganise` can be shown."""
+        ...
+
+    def reorganise(self) -> None:
+        """The next block replaces all blocks that nobody believes yet; what they held may be lost to the pool."""
+        ...
+
+    def supports_dear_gas(self) -> bool:
+        """Whether `make_gas_dear` can be shown."""
+        ...
+
+    def make_gas_dear(self) -> None:
+        """From now on gas costs more than what was offered for it so far, and no more than three times as much."""
+        ...
+
+    def supports_lies(self) -> bool:
+        """Whether `lie` can be shown."""
+        ...
+
+    def lie(self, *, endpoints: int) -> None:
+        """One of the publisher's endpoints says from now on that there are no channels.
+
+        Args:
+            endpoints: how many it has, the one that lies included.
+        """
+        ...
+
 
 class ChainSuite:
     """Every adapter of `Chain`."""
@@ -256,3 +284,80 @@ class ChainSuite:
         ]
         whole = [fee for fee in fees if isinstance(fee, int)]
         assert len(whole) == 3 and 0 < whole[0] < whole[1] < whole[2]
+
+    # ------------------------------------------------------------ a chain that is not kind
+
+    def test_what_is_undone_before_it_counts_was_never_said_to_count(self, bench: ChainBench) -> None:
+        """The outcome comes once, of the block in which it stayed; money moved once."""
+        if not bench.supports_reorganisation():
+            pytest.skip("the backend cannot be made to reorganise")
+        self.open(bench)
+
+        async def story() -> tuple[TxOutcome, TxOutcome]:
+            transaction = await bench.theirs.prepare(WithdrawUpTo(bench.publisher, POD, 300))
+            assert isinstance(transaction, Transaction)
+            bench.reorganise()
+            outcome = await bench.theirs.send(transaction, deadline_ns=after(bench, 20 * bench.a_while))
+            return outcome, await bench.theirs.send(transaction, deadline_ns=after(bench, 3 * bench.a_while))
+
+        outcome, again = bench.run(story())
+        assert isinstance(outcome, TxConfirmed) and outcome == again
+        seen = self.channels(bench, POD)
+        channel = seen.channels[ChannelKey(bench.publisher, bench.provider, POD)]
+        assert channel is not None and channel.withdrawn_by_provider == 300
+        assert seen.block.number >= outcome.block.number
+        funds = bench.run(bench.mine.funds(bench.provider, deadline_ns=after(bench, bench.a_while)))
+        assert isinstance(funds, Funds) and funds.token == 300
+
+    def test_a_block_that_counts_keeps_its_hash(self, bench: ChainBench) -> None:
+        if not bench.supports_reorganisation():
+            pytest.skip("the backend cannot be made to reorganise")
+
+        async def story() -> dict[int, set[bytes]]:
+            bench.reorganise()
+            hashes: dict[int, set[bytes]] = {}
+            for _ in range(60):
+                seen = await bench.mine.channels([], deadline_ns=after(bench, bench.a_while))
+                assert isinstance(seen, ChannelsAt)
+                hashes.setdefault(seen.block.number, set()).add(seen.block.hash)
+                await pause(bench, bench.a_while / 20)
+            return hashes
+
+        hashes = bench.run(story())
+        assert len(hashes) > 5 and all(len(found) == 1 for found in hashes.values())
+
+    def test_a_transaction_that_became_too_cheap_is_bid_up_and_counts_once(self, bench: ChainBench) -> None:
+        if not bench.supports_dear_gas():
+            pytest.skip("the backend cannot be made to ask for more")
+        prepared = bench.run(bench.mine.prepare(Approve(bench.mine.terms.payment, 7)))
+        assert isinstance(prepared, Transaction)
+        bench.make_gas_dear()
+        early = bench.run(bench.mine.send(prepared, deadline_ns=after(bench, 2.2 * bench.a_while)))
+        assert isinstance(early, TxUnknown)
+        outcome = bench.run(bench.mine.send(prepared, deadline_ns=after(bench, 20 * bench.a_while)))
+        assert isinstance(outcome, TxConfirmed)
+        # Another process, which knows only what was journalled, finds the one that was mined.
+        later = bench.restart()
+        again = bench.run(later.send(prepared, deadline_ns=after(bench, 3 * bench.a_while)))
+        assert again == outcome
+        following = bench.run(later.prepare(Approve(bench.mine.terms.payment, 8)))
+        assert isinstance(following, Transaction) and following.nonce == prepared.nonce + 1
+
+    def test_of_two_endpoints_one_that_lies_makes_the_answer_unknown(self, bench: ChainBench) -> None:
+        if not bench.supports_lies():
+            pytest.skip("the backend cannot be made to lie")
+        self.open(bench)
+        bench.lie(endpoints=2)
+        key = ChannelKey(bench.publisher, bench.provider, POD)
+        seen = bench.run(bench.mine.channels([key], deadline_ns=after(bench, bench.a_while)))
+        assert seen == Unknown("endpoints differ")
+
+    def test_a_single_endpoint_that_lies_is_believed(self, bench: ChainBench) -> None:
+        """No promise of the port: what it costs not to have a second one."""
+        if not bench.supports_lies():
+            pytest.skip("the backend cannot be made to lie")
+        self.open(bench)
+        bench.lie(endpoints=1)
+        key = ChannelKey(bench.publisher, bench.provider, POD)
+        seen = bench.run(bench.mine.channels([key], deadline_ns=after(bench, bench.a_while)))
+        assert isinstance(seen, ChannelsAt) and seen.channels[key] is None

@@ -35,6 +35,8 @@ from protocol.registry import (
 )
 from protocol.token import Token
 from protocol.units import Address, Cid, PodId
+from sim.chain.contracts import ModelContracts
+from sim.chain.fees import Constant
 from sim.chain.gas import GAS, REVERTED, gas_of
 from sim.chain.history import History
 from sim.chain.model import ModelLedger
@@ -51,10 +53,10 @@ def ledger(
     *, block_gas: int = 30_000_000, history_blocks: int = 128, receipt_blocks: int = 7200
 ) -> ModelLedger:
     return ModelLedger(
-        Book(Token({ANN: 10**30, BEN: 10**30}), PAYMENT),
+        ModelContracts({ANN: 10**30, BEN: 10**30}, PAYMENT, history_blocks=history_blocks),
         native={ANN: ETHER, BEN: ETHER, PIA: ETHER},
         block_time_s=12,
-        gas_price_wei=10,
+        market=Constant(10),
         chain_id=31337,
         start_s=GENESIS_S,
         block_gas=block_gas,

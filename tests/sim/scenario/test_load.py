@@ -33,7 +33,7 @@ def test_quantities_are_exact_and_in_base_units() -> None:
     assert publisher.traffic.poisson is not None
     assert publisher.traffic.poisson.rate_per_s == Fraction(9, 10)
     assert publisher.wallet.payment_base == 10 * 10**18
-    assert scenario.chain.gas_price_wei == 5 * 10**7
+    assert scenario.chain.gas_price == 5 * 10**7
 
 
 def test_members_are_named_after_their_group() -> None:
