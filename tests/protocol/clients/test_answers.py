@@ -13,6 +13,7 @@ from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.guard import Wish
 from protocol.hosting import ANSWERS, Phase
+from protocol.paying import Payer
 from protocol.payment import (
     ClaimSkipped,
     CloseChannel,
@@ -27,7 +28,7 @@ from protocol.payment import (
 )
 from protocol.ports import NoAnswer, Peer
 from protocol.publisher import PublisherClient
-from protocol.renting import ERRANDS, Rental, Stage
+from protocol.renting import ERRANDS, Failed, Rental, Stage
 from protocol.units import NS_PER_S, PeerId
 from sim.cluster import SimCluster
 from sim.store import MemoryStore
@@ -387,6 +388,24 @@ def test_a_top_up_while_the_provider_is_down_never_finds_half_a_pod(monkeypatch:
         market.run(market.now_s + 60)
         assert market.hosted().meter.segments[0].replica_ms >= before + 40_000
         market.finish()
+
+
+def test_a_top_up_that_was_not_made_is_soon_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pay, tried = Payer.pay, []
+
+    async def refused_once(self: Payer, rental: Rental, command: Any, amount: int) -> Any:
+        if isinstance(command, Deposit):
+            tried.append(amount)
+            if len(tried) == 1:
+                return Failed("TokenRefused", "not today")
+        return await pay(self, rental, command, amount)
+
+    monkeypatch.setattr(Payer, "pay", refused_once)
+    funding = {"first": "30m", "low": "5m", "tranche": "30m", "look_least": "20s", "look_most": "1h"}
+    market = Market(publisher={"policies": {"funding": {"use": "runway", "with": funding}}}).running()
+    market.until(lambda: market.events("ToppedUp"), limit_s=1800)
+    assert len(tried) == 2
+    assert market.events("PodRemoved") == []
 
 
 def test_too_much_unpaid_work_suspends_until_it_is_claimed() -> None:
