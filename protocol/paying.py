@@ -102,6 +102,10 @@ class Payer:
         await self._world.store.commit([Put(ERRANDS, errand.name, errand.to_record())])
         self._run_errand(errand)
 
+    def takes_back(self, key: ChannelKey, life: int) -> bool:
+        """Whether an errand is under way for this life of a channel: its unlock may come at any block."""
+        return Errand(key, life, "").name in self._errands
+
     def _run_errand(self, errand: Errand) -> None:
         if errand.name not in self._errands:
             self._errands.add(errand.name)

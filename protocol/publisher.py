@@ -337,14 +337,13 @@ class PublisherClient:
                 tries += 1
                 if not rental.deposit and tries >= TRIES_OF_A_READ:
                     return Failed("ChainUnknown", channel.reason)
-                await pause(
-                    world, self.settings.poll_ns
-                )  # once there may be a deposit, silence is waited out
+                # Once there may be a deposit, silence is waited out.
+                await pause(world, self.settings.poll_ns)
             elif channel is None or not channel.exists:
                 failed = await self._open_channel(rental)
                 if failed is not None:
                     return failed
-            elif channel.unlocked_at_s:
+            elif channel.unlocked_at_s or self.payer.takes_back(key, channel.life):
                 return Failed("UnlockRunning", "an earlier deposit is on its way back")
             else:
                 break

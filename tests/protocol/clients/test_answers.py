@@ -320,6 +320,23 @@ def test_money_is_fetched_back_after_a_crash(down_s: float) -> None:
     market.finish()
 
 
+def test_a_channel_that_is_being_fetched_back_is_not_rented_with() -> None:
+    # Paid for and refused, as above; and at once the same provider is chosen again, before the unlock is mined.
+    market = Market(
+        provider={"terms": {"offer_valid": "15s"}},
+        publisher={
+            "image": {"size": "2GB"},
+            "policies": {"on_loss": {"use": "redeploy", "with": {"times": 1, "wait": "0s"}}},
+        },
+    )
+    before = market.tokens(market.pod)
+    market.until(lambda: market.events("FundsReturned"), limit_s=UNLOCK_S + 600)
+    passed = [e.rule for e in market.events("CandidatePassedOver")]
+    assert (passed, market.events("PodAccepted")) == (["OfferExpired", "UnlockRunning"], [])
+    assert market.tokens(market.pod) == before
+    market.finish()
+
+
 # ---------------------------------------------------------------- suspension and top-ups
 
 
