@@ -325,7 +325,7 @@ class Guard:
             ),
             rental.cause,
         )
-        await self._client.payer.take_back(rental)
+        await self._client.payer.take_back(self._client.payer.errand(rental))
         return reason
 
 

@@ -94,13 +94,23 @@ class Payer:
 
     # ------------------------------------------------------------ taking back
 
-    async def take_back(self, rental: Rental) -> None:
-        """Get what is left of a rental's channel back, in the background and whatever crashes come."""
+    def errand(self, rental: Rental) -> Errand | None:
+        """What is to be fetched back of a rental; None when nothing of it counts on the chain."""
         if rental.provider is None or not rental.life:
-            return
-        errand = Errand(rental.key(self._world.signer.address), rental.life, rental.namespace)
-        await self._world.store.commit([Put(ERRANDS, errand.name, errand.to_record())])
-        self._run_errand(errand)
+            return None
+        return Errand(rental.key(self._world.signer.address), rental.life, rental.namespace)
+
+    async def take_back(self, errand: Errand | None, *also: Put) -> None:
+        """Get what is left of a channel back, in the background and whatever crashes come.
+
+        Args:
+            errand: what is to be fetched; None: nothing.
+            also: what is written together with it.
+        """
+        errands = [] if errand is None else [Put(ERRANDS, errand.name, errand.to_record())]
+        await self._world.store.commit([*errands, *also])
+        if errand is not None:
+            self._run_errand(errand)
 
     def takes_back(self, key: ChannelKey, life: int) -> bool:
         """Whether an errand is under way for this life of a channel: its unlock may come at any block."""

@@ -22,7 +22,7 @@ from protocol.paying import Payer, purse_of
 from protocol.payment import CreateChannel
 from protocol.policies.funding import HOUR_NS
 from protocol.policies.selection import Candidate
-from protocol.ports import NoAnswer, Put, Unknown
+from protocol.ports import NoAnswer, Unknown
 from protocol.record import read_record
 from protocol.renting import (
     TABLE,
@@ -446,17 +446,17 @@ class PublisherClient:
 
     async def _leave(self, rental: Rental) -> None:
         """Turn away from a provider: what was paid in comes back in the background, and another is chosen."""
-        await self.payer.take_back(rental)
+        errand = self.payer.errand(rental)
         rental.stage = Stage.CHOOSING
         rental.provider = rental.peer = rental.offer = rental.prices = None
         rental.life = rental.put_in = rental.deposit = 0
-        await self.keep(rental)
+        await self.payer.take_back(errand, rental.put())
 
     # ------------------------------------------------------------ small things
 
     async def keep(self, rental: Rental) -> None:
         """Write the rental down."""
-        await self.world.store.commit([Put(TABLE, rental.pod_id.hex(), rental.to_record())])
+        await self.world.store.commit([rental.put()])
 
     def _passed_over(self, rental: Rental, provider: Address, failed: Failed) -> None:
         self.world.trace.emit(

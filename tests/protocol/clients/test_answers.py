@@ -320,6 +320,24 @@ def test_money_is_fetched_back_after_a_crash(down_s: float) -> None:
     market.finish()
 
 
+def test_leaving_a_provider_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = Market(provider={"terms": {"offer_valid": "15s"}}, publisher={"image": {"size": "2GB"}})
+    commit, stages = MemoryStore.commit, []
+
+    async def look(self: MemoryStore, changes: Any) -> None:
+        await commit(self, changes)
+        if market.pod.disk.tables.get(ERRANDS):
+            stages.append(market.rental().stage)
+
+    monkeypatch.setattr(MemoryStore, "commit", look)
+    market.until(lambda: market.events("DeploymentFailed", rule="OfferExpired"))
+    market.run(market.now_s + 3)
+    assert stages and set(stages) <= {
+        Stage.CHOOSING,
+        Stage.ENDED,
+    }  # whoever is killed here does not send again
+
+
 def test_a_channel_that_is_being_fetched_back_is_not_rented_with() -> None:
     # Paid for and refused, as above; and at once the same provider is chosen again, before the unlock is mined.
     market = Market(
