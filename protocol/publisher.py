@@ -103,47 +103,49 @@ class PublisherClient:
 
     async def deploy(self, rental: Rental) -> Rental | Failed:
         """Steps 1 to 7, from the stage that the rental has reached."""
-        failed = Failed("NoCandidate", "no listed provider fits the manifest and the filters")
-        if rental.stage is Stage.CHOOSING:
-            self._collect_manifest(rental)  # step 1
-            market = await self._list_providers(rental)  # step 2
-            if isinstance(market, Unknown):
-                return Failed("ChainUnknown", market.reason)
-            for candidate in await self._candidates(rental, market):  # step 3
-                taken = await self._agree(rental, candidate)
-                if isinstance(taken, Failed):
-                    failed = taken
-                    self._passed_over(rental, candidate.provider, taken)
-                    continue
-                outcome = await self._run_agreed(rental)  # steps 4 to 7
-                if not isinstance(outcome, Failed):
-                    return outcome
-                failed = outcome
-                self._passed_over(rental, candidate.provider, outcome)
-                await self._leave(rental)
-            self.world.trace.emit(
-                Event(Happened.DEPLOYMENT_FAILED, rental.namespace, rule=failed.rule, detail=failed.detail),
-                rental.cause,
-            )
-            return failed
         if rental.stage in (Stage.AGREED, Stage.FUNDED, Stage.SENT):
             outcome = await self._run_agreed(rental)
+            if not isinstance(outcome, Failed):
+                return outcome
+        if rental.stage is not Stage.CHOOSING:
+            return rental
+        self._collect_manifest(rental)  # step 1
+        failed = Failed("NoCandidate", "no listed provider fits the manifest and the filters")
+        candidates: Sequence[Candidate] = ()
+        market = await self._list_providers(rental)  # step 2
+        if isinstance(market, Unknown):
+            failed = Failed("ChainUnknown", market.reason)
+        else:
+            candidates = await self._candidates(rental, market)  # step 3
+        for candidate in candidates:
+            outcome = await self._agree(rental, candidate)
             if isinstance(outcome, Failed):
-                await self._leave(rental)
-                return await self.deploy(rental)
-        return rental
+                self._passed_over(rental, candidate.provider, outcome)
+            else:
+                outcome = await self._run_agreed(rental)  # steps 4 to 7
+            if not isinstance(outcome, Failed):
+                return outcome
+            failed = outcome
+        self.world.trace.emit(
+            Event(Happened.DEPLOYMENT_FAILED, rental.namespace, rule=failed.rule, detail=failed.detail),
+            rental.cause,
+        )
+        return failed
 
     async def _run_agreed(self, rental: Rental) -> Rental | Failed:
-        """Steps 4 to 7 with the provider that was agreed with."""
+        """Steps 4 to 7 with the provider that was agreed with; when one of them fails, the provider is left."""
+        outcome: Rental | Failed = rental
         if rental.stage is Stage.AGREED:
-            funded = await self._fund(rental)  # step 4
-            if isinstance(funded, Failed):
-                return funded
+            outcome = await self._fund(rental)  # step 4
         if rental.stage is Stage.FUNDED:
-            sent = await self._send(rental)  # step 5
-            if isinstance(sent, Failed):
-                return sent
-        return await self._await_confirmation(rental)  # steps 6 and 7
+            outcome = await self._send(rental)  # step 5
+        if rental.stage is Stage.SENT:
+            outcome = await self._await_confirmation(rental)  # steps 6 and 7
+        if isinstance(outcome, Failed):
+            assert rental.provider is not None
+            self._passed_over(rental, rental.provider, outcome)
+            await self._leave(rental)
+        return outcome
 
     # ------------------------------------------------------------ step 1
 

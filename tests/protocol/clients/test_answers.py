@@ -320,6 +320,22 @@ def test_money_is_fetched_back_after_a_crash(down_s: float) -> None:
     market.finish()
 
 
+def test_a_refusal_after_a_crash_is_told_too() -> None:
+    market = Market(provider={"terms": {"offer_valid": "15s"}}, publisher={"image": {"size": "2GB"}})
+    market.until(lambda: market.events("ChannelFunded"))
+    market.crash(market.pod, for_s=20)  # while the image is uploaded
+    market.until(lambda: market.events("DeploymentFailed"))
+    assert [e.rule for e in market.events("CandidatePassedOver")] == ["OfferExpired", "UnlockRunning"]
+
+
+def test_a_deployment_that_never_saw_the_registry_failed() -> None:
+    market = Market()
+    market.silence(market.pod, for_s=3000)
+    market.run(2000)
+    assert market.rental().stage is Stage.ENDED
+    assert [e.rule for e in market.events("DeploymentFailed")] == ["ChainUnknown"]
+
+
 def test_leaving_a_provider_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     market = Market(provider={"terms": {"offer_valid": "15s"}}, publisher={"image": {"size": "2GB"}})
     commit, stages = MemoryStore.commit, []
