@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from protocol import agreement, manifest
 from protocol.events import Event, Happened
-from protocol.payment import CloseChannel, Unlock
+from protocol.payment import CloseChannel, Unlock, Unlocked
 from protocol.policies.funding import Purse
 from protocol.ports import Approve, Put, TxConfirmed, TxReverted, Unknown
 from protocol.renting import ERRANDS, Errand, Failed
@@ -140,11 +140,12 @@ class Payer:
             if channel.exists and channel.unlocked_at_s == 0:
                 await self.sender.execute(Unlock(key.provider, key.pod_id), pod=namespace)
             elif channel.unlocked_at_s <= now_s:
-                left = channel.available
                 outcome = await self.sender.execute(CloseChannel(key.provider, key.pod_id), pod=namespace)
                 if isinstance(outcome, TxConfirmed):
+                    # The provider may have claimed since the channel was read.
+                    back = sum(e.unlocked_amount for e in outcome.events if isinstance(e, Unlocked))
                     world.trace.emit(
-                        Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=left)
+                        Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=back)
                     )
                     return
             else:

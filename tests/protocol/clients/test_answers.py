@@ -265,6 +265,18 @@ def test_an_unlock_before_a_routine_claim_leaves_the_timer_and_the_final_claim_w
     market.finish()
 
 
+@pytest.mark.parametrize("down_s", [1010, 1016], ids=["claimed in time", "claimed too late"])
+def test_what_came_back_is_what_was_told(down_s: float) -> None:
+    market = Market().running().run(100)
+    market.wish(Wish.UNLOCK)
+    market.run(107)
+    market.crash(market.host, for_s=down_s)  # it comes back just before the unlock has passed
+    before = market.tokens(market.pod)
+    market.until(lambda: market.events("FundsReturned"), limit_s=1400)
+    (returned,) = market.events("FundsReturned")
+    assert returned.amount == market.tokens(market.pod) - before
+
+
 def test_a_closed_channel_in_a_batch_does_not_hold_up_the_others() -> None:
     market = Market(
         provider={"policies": {"claim": {"use": "interval", "with": {"every": "2h"}}}},
