@@ -282,7 +282,7 @@ class PublisherClient:
 
     async def _attest(self, rental: Rental, candidate: Candidate) -> ProviderKeys | Failed:
         """Before anything is paid or sent: the provider proves its keys and what is inside its boundary."""
-        nonce = self.world.entropy.draw(32)
+        nonce = self.world.entropy.draw(attestation.NONCE_BYTES)
         policy = self.settings.attestation
         answer = await self.caller.call(
             candidate.peer,
