@@ -573,6 +573,10 @@ def test_an_offer_for_something_else_is_the_providers_fault(field: str) -> None:
         "now_ns": market.world.start_ns,
     }
     agreement.check_offer(rental.offer, **agreed)
+    last_ns = rental.offer.expires_at_s * NS_PER_S  # held to the same instant by its provider
+    agreement.check_offer(rental.offer, **{**agreed, "now_ns": last_ns})
+    with pytest.raises(PeerFault, match="OfferExpired"):
+        agreement.check_offer(rental.offer, **{**agreed, "now_ns": last_ns + 1})
     with pytest.raises(PeerFault) as raised:
         agreement.check_offer(replace(rental.offer, **{field: OFFER_FIELDS[field]}), **agreed)
     assert raised.value.rule == ("OfferExpired" if field == "expires_at_s" else "OfferDiffers")
