@@ -121,7 +121,7 @@ def check_offer(
     ):
         if found != wanted:
             raise PeerFault("OfferDiffers", f"{name} is {_show(found)}; agreed was {_show(wanted)}")
-    if offer.expires_at_s * NS_PER_S <= now_ns:
+    if offer.expires_at_s * NS_PER_S < now_ns:
         raise PeerFault("OfferExpired", f"it held until {offer.expires_at_s}; now is {now_ns // NS_PER_S}")
 
 

@@ -4,7 +4,7 @@ The provider answers a fresh nonce with its signed `ProviderKeys` and evidence. 
 `report_data`: the nonce (so it was made now) and the digest of the keys (so what is sealed for these keys
 is opened only there). Judging the evidence itself (signatures, roots, revocation) is the `Verifier`
 port's; what its verdicts must say is the policy's; that both hold is `check_answer`, which is asked
-before the deposit and again before each release of a key.
+before the deposit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from protocol.wire import trusted_pods_pb2 as pb
 
 REPORT_LABEL: Final = b"trusted-pods/attest/1\0"
 NONCE_BYTES: Final = 32
-REPORT_DATA_BYTES: Final = 64
 
 LIVE_REFUSED_KINDS: Final = frozenset({"sim"})
 """Kinds of evidence that anybody can make up: they never count where money or secrets are real."""
@@ -152,8 +151,6 @@ def check_keys(
     keys: ProviderKeys, signature: bytes, *, provider: Address, domain: Domain, scheme: Scheme, now_ns: int
 ) -> None:
     """Raise unless `keys` are the provider's, signed by it, and good now.
-
-    Used for an attestation's answer and for the record that the registry points to.
 
     Raises:
         PeerFault: `KeysOfAnotherProvider`, `BadSignature`, `KeysNotSignedByProvider`, `KeysNotYetValid`

@@ -39,7 +39,7 @@ class Request:
         seq: grows with each mutation of the pod.
         request_id: 32 random bytes; the same when the call is repeated.
         body_hash: keccak256 of the body's bytes.
-        expires_at_s: last second in which it is good [Unix s].
+        expires_at_s: until when it is good, that instant included [Unix s].
     """
 
     TYPE: ClassVar[str] = (
@@ -132,7 +132,7 @@ class Offer:
         min_deposit: least first deposit [token base units].
         grace_s: how long volumes are kept after the funds are gone [s].
         keys_hash: digest of the provider's `ProviderKeys`.
-        expires_at_s: last second in which it can be taken [Unix s].
+        expires_at_s: until when it can be taken, that instant included [Unix s].
     """
 
     TYPE: ClassVar[str] = (

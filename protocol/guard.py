@@ -165,22 +165,24 @@ class Guard:
             spent_an_hour=max(0, spent_an_hour),
         )
         amount = min(client.policies.funding.deposit(purse), funds.token)
-        if amount > 0:
-            await self._deposit(rental, amount)
+        if amount > 0 and await self._deposit(rental, amount):
             purse = replace(purse, left=channel.invested_by_publisher - owed + amount)
         return purse
 
-    async def _deposit(self, rental: Rental, amount: int) -> None:
+    async def _deposit(self, rental: Rental, amount: int) -> bool:
+        """Add to the channel; whether it counts now."""
         client = self._client
         assert rental.provider is not None
         failed = await client.payer.pay(rental, Deposit(rental.provider, rental.pod_id, amount), amount)
-        if failed is None:
-            rental.put_in += amount
-            await client.keep(rental)
-            rental.cause = self._world.trace.emit(
-                Event(Happened.TOPPED_UP, rental.namespace, rental.provider.hex(), amount=amount),
-                rental.cause,
-            )
+        if failed is not None:
+            return False
+        rental.put_in += amount
+        await client.keep(rental)
+        rental.cause = self._world.trace.emit(
+            Event(Happened.TOPPED_UP, rental.namespace, rental.provider.hex(), amount=amount),
+            rental.cause,
+        )
+        return True
 
     # ------------------------------------------------------------ wishes
 
@@ -323,7 +325,7 @@ class Guard:
             ),
             rental.cause,
         )
-        await self._client.payer.take_back(rental)
+        await self._client.payer.take_back(self._client.payer.errand(rental))
         return reason
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from protocol.payment import Book, ChannelKey
     from protocol.units import Resource
@@ -134,11 +134,6 @@ def capacity_kept(
         for resource, amount in allocated.items()
         if not 0 <= amount <= capacity.get(resource, 0)
     ]
-
-
-def joined(*groups: Iterable[str]) -> list[str]:
-    """All violations of several checks, in order."""
-    return [violation for group in groups for violation in group]
 
 
 def _name(key: ChannelKey) -> str:

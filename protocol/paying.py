@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from protocol import agreement, manifest
 from protocol.events import Event, Happened
-from protocol.payment import CloseChannel, Unlock
+from protocol.payment import CloseChannel, Unlock, Unlocked
 from protocol.policies.funding import Purse
 from protocol.ports import Approve, Put, TxConfirmed, TxReverted, Unknown
 from protocol.renting import ERRANDS, Errand, Failed
@@ -94,13 +94,27 @@ class Payer:
 
     # ------------------------------------------------------------ taking back
 
-    async def take_back(self, rental: Rental) -> None:
-        """Get what is left of a rental's channel back, in the background and whatever crashes come."""
+    def errand(self, rental: Rental) -> Errand | None:
+        """What is to be fetched back of a rental; None when nothing of it counts on the chain."""
         if rental.provider is None or not rental.life:
-            return
-        errand = Errand(rental.key(self._world.signer.address), rental.life, rental.namespace)
-        await self._world.store.commit([Put(ERRANDS, errand.name, errand.to_record())])
-        self._run_errand(errand)
+            return None
+        return Errand(rental.key(self._world.signer.address), rental.life, rental.namespace)
+
+    async def take_back(self, errand: Errand | None, *also: Put) -> None:
+        """Get what is left of a channel back, in the background and whatever crashes come.
+
+        Args:
+            errand: what is to be fetched; None: nothing.
+            also: what is written together with it.
+        """
+        errands = [] if errand is None else [Put(ERRANDS, errand.name, errand.to_record())]
+        await self._world.store.commit([*errands, *also])
+        if errand is not None:
+            self._run_errand(errand)
+
+    def takes_back(self, key: ChannelKey, life: int) -> bool:
+        """Whether an errand is under way for this life of a channel: its unlock may come at any block."""
+        return Errand(key, life, "").name in self._errands
 
     def _run_errand(self, errand: Errand) -> None:
         if errand.name not in self._errands:
@@ -126,11 +140,12 @@ class Payer:
             if channel.exists and channel.unlocked_at_s == 0:
                 await self.sender.execute(Unlock(key.provider, key.pod_id), pod=namespace)
             elif channel.unlocked_at_s <= now_s:
-                left = channel.available
                 outcome = await self.sender.execute(CloseChannel(key.provider, key.pod_id), pod=namespace)
                 if isinstance(outcome, TxConfirmed):
+                    # The provider may have claimed since the channel was read.
+                    back = sum(e.unlocked_amount for e in outcome.events if isinstance(e, Unlocked))
                     world.trace.emit(
-                        Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=left)
+                        Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=back)
                     )
                     return
             else:

@@ -34,8 +34,6 @@ Amounts: TypeAlias = "Mapping[AmountKey, int]"
 
 USAGE: Final = frozenset({Resource.EGRESS, Resource.INGRESS})
 """Priced for usage; all others are priced for reservation."""
-EXTRAS: Final = (Resource.GPU, Resource.IP)
-"""Priced in the provider's record, because the registry's five prices cannot hold them."""
 _WEIGHT: Final[Mapping[Resource, int]] = {
     resource: 1 if resource is Resource.CPU else COST_SCALE if resource in USAGE else COST_SCALE // MS_PER_S
     for resource in Resource

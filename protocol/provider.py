@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import Message
 
 from protocol import agreement, manifest, wire
-from protocol.attestation import report_data
+from protocol.attestation import NONCE_BYTES, report_data
 from protocol.auth import Offer
 from protocol.billing import Biller
 from protocol.caretaker import Caretaker
@@ -136,8 +136,8 @@ class ProviderClient:
         """Our signed keys, and evidence that binds them to the caller's nonce."""
         asked = wire.parse(wire.pb.AttestRequest, body)
         keys = self.front.keys
-        if len(asked.nonce) != 32:
-            raise Refusal("BadNonce", f"{len(asked.nonce)} bytes; allowed: 32")
+        if len(asked.nonce) != NONCE_BYTES:
+            raise Refusal("BadNonce", f"{len(asked.nonce)} bytes; allowed: {NONCE_BYTES}")
         evidence = await self._attestor.evidence(
             report_data(asked.nonce, keys.hash), tuple(asked.kinds), deadline_ns=self.deadline()
         )

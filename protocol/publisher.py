@@ -22,7 +22,7 @@ from protocol.paying import Payer, purse_of
 from protocol.payment import CreateChannel
 from protocol.policies.funding import HOUR_NS
 from protocol.policies.selection import Candidate
-from protocol.ports import NoAnswer, Put, Unknown
+from protocol.ports import NoAnswer, Unknown
 from protocol.record import read_record
 from protocol.renting import (
     TABLE,
@@ -103,47 +103,49 @@ class PublisherClient:
 
     async def deploy(self, rental: Rental) -> Rental | Failed:
         """Steps 1 to 7, from the stage that the rental has reached."""
-        failed = Failed("NoCandidate", "no listed provider fits the manifest and the filters")
-        if rental.stage is Stage.CHOOSING:
-            self._collect_manifest(rental)  # step 1
-            market = await self._list_providers(rental)  # step 2
-            if isinstance(market, Unknown):
-                return Failed("ChainUnknown", market.reason)
-            for candidate in await self._candidates(rental, market):  # step 3
-                taken = await self._agree(rental, candidate)
-                if isinstance(taken, Failed):
-                    failed = taken
-                    self._passed_over(rental, candidate.provider, taken)
-                    continue
-                outcome = await self._run_agreed(rental)  # steps 4 to 7
-                if not isinstance(outcome, Failed):
-                    return outcome
-                failed = outcome
-                self._passed_over(rental, candidate.provider, outcome)
-                await self._leave(rental)
-            self.world.trace.emit(
-                Event(Happened.DEPLOYMENT_FAILED, rental.namespace, rule=failed.rule, detail=failed.detail),
-                rental.cause,
-            )
-            return failed
         if rental.stage in (Stage.AGREED, Stage.FUNDED, Stage.SENT):
             outcome = await self._run_agreed(rental)
+            if not isinstance(outcome, Failed):
+                return outcome
+        if rental.stage is not Stage.CHOOSING:
+            return rental
+        self._collect_manifest(rental)  # step 1
+        failed = Failed("NoCandidate", "no listed provider fits the manifest and the filters")
+        candidates: Sequence[Candidate] = ()
+        market = await self._list_providers(rental)  # step 2
+        if isinstance(market, Unknown):
+            failed = Failed("ChainUnknown", market.reason)
+        else:
+            candidates = await self._candidates(rental, market)  # step 3
+        for candidate in candidates:
+            outcome = await self._agree(rental, candidate)
             if isinstance(outcome, Failed):
-                await self._leave(rental)
-                return await self.deploy(rental)
-        return rental
+                self._passed_over(rental, candidate.provider, outcome)
+            else:
+                outcome = await self._run_agreed(rental)  # steps 4 to 7
+            if not isinstance(outcome, Failed):
+                return outcome
+            failed = outcome
+        self.world.trace.emit(
+            Event(Happened.DEPLOYMENT_FAILED, rental.namespace, rule=failed.rule, detail=failed.detail),
+            rental.cause,
+        )
+        return failed
 
     async def _run_agreed(self, rental: Rental) -> Rental | Failed:
-        """Steps 4 to 7 with the provider that was agreed with."""
+        """Steps 4 to 7 with the provider that was agreed with; when one of them fails, the provider is left."""
+        outcome: Rental | Failed = rental
         if rental.stage is Stage.AGREED:
-            funded = await self._fund(rental)  # step 4
-            if isinstance(funded, Failed):
-                return funded
+            outcome = await self._fund(rental)  # step 4
         if rental.stage is Stage.FUNDED:
-            sent = await self._send(rental)  # step 5
-            if isinstance(sent, Failed):
-                return sent
-        return await self._await_confirmation(rental)  # steps 6 and 7
+            outcome = await self._send(rental)  # step 5
+        if rental.stage is Stage.SENT:
+            outcome = await self._await_confirmation(rental)  # steps 6 and 7
+        if isinstance(outcome, Failed):
+            assert rental.provider is not None
+            self._passed_over(rental, rental.provider, outcome)
+            await self._leave(rental)
+        return outcome
 
     # ------------------------------------------------------------ step 1
 
@@ -281,7 +283,7 @@ class PublisherClient:
 
     async def _attest(self, rental: Rental, candidate: Candidate) -> ProviderKeys | Failed:
         """Before anything is paid or sent: the provider proves its keys and what is inside its boundary."""
-        nonce = self.world.entropy.draw(32)
+        nonce = self.world.entropy.draw(attestation.NONCE_BYTES)
         policy = self.settings.attestation
         answer = await self.caller.call(
             candidate.peer,
@@ -338,14 +340,13 @@ class PublisherClient:
                 tries += 1
                 if not rental.deposit and tries >= TRIES_OF_A_READ:
                     return Failed("ChainUnknown", channel.reason)
-                await pause(
-                    world, self.settings.poll_ns
-                )  # once there may be a deposit, silence is waited out
+                # Once there may be a deposit, silence is waited out.
+                await pause(world, self.settings.poll_ns)
             elif channel is None or not channel.exists:
                 failed = await self._open_channel(rental)
                 if failed is not None:
                     return failed
-            elif channel.unlocked_at_s:
+            elif channel.unlocked_at_s or self.payer.takes_back(key, channel.life):
                 return Failed("UnlockRunning", "an earlier deposit is on its way back")
             else:
                 break
@@ -448,17 +449,17 @@ class PublisherClient:
 
     async def _leave(self, rental: Rental) -> None:
         """Turn away from a provider: what was paid in comes back in the background, and another is chosen."""
-        await self.payer.take_back(rental)
+        errand = self.payer.errand(rental)
         rental.stage = Stage.CHOOSING
         rental.provider = rental.peer = rental.offer = rental.prices = None
         rental.life = rental.put_in = rental.deposit = 0
-        await self.keep(rental)
+        await self.payer.take_back(errand, rental.put())
 
     # ------------------------------------------------------------ small things
 
     async def keep(self, rental: Rental) -> None:
         """Write the rental down."""
-        await self.world.store.commit([Put(TABLE, rental.pod_id.hex(), rental.to_record())])
+        await self.world.store.commit([rental.put()])
 
     def _passed_over(self, rental: Rental, provider: Address, failed: Failed) -> None:
         self.world.trace.emit(

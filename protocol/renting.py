@@ -19,7 +19,7 @@ from protocol.payment import ChannelKey
 from protocol.policies.funding import Funding
 from protocol.policies.on_loss import OnLoss
 from protocol.policies.selection import Selection
-from protocol.ports import Peer, Record
+from protocol.ports import Peer, Put, Record
 from protocol.pricing import PriceTable
 from protocol.units import NS_PER_S, Address, PeerId, PodId
 
@@ -144,6 +144,10 @@ class Rental:
         """The key of its channel."""
         assert self.provider is not None, "a rental has a channel only once a provider was chosen"
         return ChannelKey(publisher, self.provider, self.pod_id)
+
+    def put(self) -> Put:
+        """What writes it down."""
+        return Put(TABLE, self.pod_id.hex(), self.to_record())
 
     def to_record(self) -> dict[str, Any]:
         """The stored form."""

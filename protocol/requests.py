@@ -155,11 +155,6 @@ def refusal_message(refusal: Refusal, now_ns: int) -> pb.Refusal:
     return pb.Refusal(rule=refusal.rule, detail=refusal.detail, providerTimeMs=now_ns // NS_PER_MS)
 
 
-def refusal_of(message: pb.Refusal) -> Refusal:
-    """The refusal that an answer carries, to be raised by the one who asked."""
-    return Refusal(message.rule or "Unnamed", message.detail)
-
-
 # ---------------------------------------------------------------- was it answered
 
 
@@ -338,23 +333,6 @@ class RequestLog:
             else:
                 del self._pods[pod]
         return dropped
-
-    def to_record(self) -> dict[str, Any]:
-        """The stored form of the whole log, in the order of the entries' keys."""
-        return {
-            "entries": [entry.to_record() for entry in sorted(self._entries.values(), key=lambda e: e.key)]
-        }
-
-    @classmethod
-    def from_record(
-        cls, record: Mapping[str, Any], *, max_kept: int = MAX_KEPT, max_kept_a_pod: int = MAX_KEPT_A_POD
-    ) -> RequestLog:
-        """The log of a stored form."""
-        return cls.restore(
-            (Answered.from_record(entry) for entry in record["entries"]),
-            max_kept=max_kept,
-            max_kept_a_pod=max_kept_a_pod,
-        )
 
     @classmethod
     def restore(

@@ -34,12 +34,11 @@ TABLES: Final = "tables"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The provider's keys as they are signed, and the private half of the sealing key."""
+    """The provider's keys as they are signed."""
 
     signed: ProviderKeys
     signature: bytes
     hash: bytes
-    private: bytes
 
 
 class Storefront:
@@ -95,7 +94,7 @@ class Storefront:
             begin_s + 2 * KEYS_LAST_S,
         )
         digest = signed.digest(self._registry_domain)
-        return Keys(signed, self.world.signer.sign(digest), digest, self._sealing_key)
+        return Keys(signed, self.world.signer.sign(digest), digest)
 
     async def open(self) -> None:
         """The other side of step 2: prices on the chain, a signed record by content id, both in the registry."""

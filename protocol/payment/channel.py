@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,15 +64,6 @@ class Channel:
     def available(self) -> int:
         """What can still be claimed or taken back [base units]."""
         return self.invested_by_publisher - self.withdrawn_by_provider
-
-    def to_record(self) -> dict[str, Any]:
-        """The stored form."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Channel:
-        """The channel of a stored form."""
-        return cls(**record)
 
 
 # ---------------------------------------------------------------- events

@@ -89,4 +89,3 @@ def test_capacity_kept() -> None:
         "node: 1001 of cpu allocated; there are 1000",
         "node: 1 of nvidia.com/gpu allocated; there are 0",
     ]
-    assert invariants.joined(["a"], [], ["b"]) == ["a", "b"]

@@ -350,8 +350,7 @@ def test_amounts_past_64_bits() -> None:
     assert (made.available(KEY), made.token.balance(PIA)) == (1, huge - 1)
 
 
-def test_records_come_back() -> None:
-    assert Channel.from_record(OPEN.to_record()) == OPEN
+def test_keys_name_one_channel() -> None:
     assert ChannelKey.from_record(KEY.to_record()) == KEY
     assert key_of(Unlock(PIA, POD), ANN) == key_of(Release(ANN, POD), PIA) == KEY
     assert payment.keys_of(WithdrawMany((Claim(ANN, POD, 1, 1),)), PIA) == (KEY,)

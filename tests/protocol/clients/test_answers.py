@@ -13,6 +13,7 @@ from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.guard import Wish
 from protocol.hosting import ANSWERS, Phase
+from protocol.paying import Payer
 from protocol.payment import (
     ClaimSkipped,
     CloseChannel,
@@ -27,7 +28,7 @@ from protocol.payment import (
 )
 from protocol.ports import NoAnswer, Peer
 from protocol.publisher import PublisherClient
-from protocol.renting import ERRANDS, Rental, Stage
+from protocol.renting import ERRANDS, Failed, Rental, Stage
 from protocol.units import NS_PER_S, PeerId
 from sim.cluster import SimCluster
 from sim.store import MemoryStore
@@ -264,6 +265,18 @@ def test_an_unlock_before_a_routine_claim_leaves_the_timer_and_the_final_claim_w
     market.finish()
 
 
+@pytest.mark.parametrize("down_s", [1010, 1016], ids=["claimed in time", "claimed too late"])
+def test_what_came_back_is_what_was_told(down_s: float) -> None:
+    market = Market().running().run(100)
+    market.wish(Wish.UNLOCK)
+    market.run(107)
+    market.crash(market.host, for_s=down_s)  # it comes back just before the unlock has passed
+    before = market.tokens(market.pod)
+    market.until(lambda: market.events("FundsReturned"), limit_s=1400)
+    (returned,) = market.events("FundsReturned")
+    assert returned.amount == market.tokens(market.pod) - before
+
+
 def test_a_closed_channel_in_a_batch_does_not_hold_up_the_others() -> None:
     market = Market(
         provider={"policies": {"claim": {"use": "interval", "with": {"every": "2h"}}}},
@@ -316,6 +329,57 @@ def test_money_is_fetched_back_after_a_crash(down_s: float) -> None:
     assert market.tokens(market.pod) == before
     assert len(market.mined(CloseChannel)) == 1
     assert market.pod.disk.tables[ERRANDS] == {}
+    market.finish()
+
+
+def test_a_refusal_after_a_crash_is_told_too() -> None:
+    market = Market(provider={"terms": {"offer_valid": "15s"}}, publisher={"image": {"size": "2GB"}})
+    market.until(lambda: market.events("ChannelFunded"))
+    market.crash(market.pod, for_s=20)  # while the image is uploaded
+    market.until(lambda: market.events("DeploymentFailed"))
+    assert [e.rule for e in market.events("CandidatePassedOver")] == ["OfferExpired", "UnlockRunning"]
+
+
+def test_a_deployment_that_never_saw_the_registry_failed() -> None:
+    market = Market()
+    market.silence(market.pod, for_s=3000)
+    market.run(2000)
+    assert market.rental().stage is Stage.ENDED
+    assert [e.rule for e in market.events("DeploymentFailed")] == ["ChainUnknown"]
+
+
+def test_leaving_a_provider_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = Market(provider={"terms": {"offer_valid": "15s"}}, publisher={"image": {"size": "2GB"}})
+    commit, stages = MemoryStore.commit, []
+
+    async def look(self: MemoryStore, changes: Any) -> None:
+        await commit(self, changes)
+        if market.pod.disk.tables.get(ERRANDS):
+            stages.append(market.rental().stage)
+
+    monkeypatch.setattr(MemoryStore, "commit", look)
+    market.until(lambda: market.events("DeploymentFailed", rule="OfferExpired"))
+    market.run(market.now_s + 3)
+    assert stages and set(stages) <= {
+        Stage.CHOOSING,
+        Stage.ENDED,
+    }  # whoever is killed here does not send again
+
+
+def test_a_channel_that_is_being_fetched_back_is_not_rented_with() -> None:
+    # Paid for and refused, as above; and at once the same provider is chosen again, before the unlock is mined.
+    market = Market(
+        provider={"terms": {"offer_valid": "15s"}},
+        publisher={
+            "image": {"size": "2GB"},
+            "policies": {"on_loss": {"use": "redeploy", "with": {"times": 1, "wait": "0s"}}},
+        },
+    )
+    before = market.tokens(market.pod)
+    market.until(lambda: market.events("FundsReturned"), limit_s=UNLOCK_S + 600)
+    passed = [e.rule for e in market.events("CandidatePassedOver")]
+    assert (passed, market.events("PodAccepted")) == (["OfferExpired", "UnlockRunning"], [])
+    assert market.tokens(market.pod) == before
     market.finish()
 
 
@@ -387,6 +451,24 @@ def test_a_top_up_while_the_provider_is_down_never_finds_half_a_pod(monkeypatch:
         market.run(market.now_s + 60)
         assert market.hosted().meter.segments[0].replica_ms >= before + 40_000
         market.finish()
+
+
+def test_a_top_up_that_was_not_made_is_soon_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pay, tried = Payer.pay, []
+
+    async def refused_once(self: Payer, rental: Rental, command: Any, amount: int) -> Any:
+        if isinstance(command, Deposit):
+            tried.append(amount)
+            if len(tried) == 1:
+                return Failed("TokenRefused", "not today")
+        return await pay(self, rental, command, amount)
+
+    monkeypatch.setattr(Payer, "pay", refused_once)
+    funding = {"first": "30m", "low": "5m", "tranche": "30m", "look_least": "20s", "look_most": "1h"}
+    market = Market(publisher={"policies": {"funding": {"use": "runway", "with": funding}}}).running()
+    market.until(lambda: market.events("ToppedUp"), limit_s=1800)
+    assert len(tried) == 2
+    assert market.events("PodRemoved") == []
 
 
 def test_too_much_unpaid_work_suspends_until_it_is_claimed() -> None:
@@ -483,6 +565,10 @@ def test_an_offer_for_something_else_is_the_providers_fault(field: str) -> None:
         "now_ns": market.world.start_ns,
     }
     agreement.check_offer(rental.offer, **agreed)
+    last_ns = rental.offer.expires_at_s * NS_PER_S  # held to the same instant by its provider
+    agreement.check_offer(rental.offer, **{**agreed, "now_ns": last_ns})
+    with pytest.raises(PeerFault, match="OfferExpired"):
+        agreement.check_offer(rental.offer, **{**agreed, "now_ns": last_ns + 1})
     with pytest.raises(PeerFault) as raised:
         agreement.check_offer(replace(rental.offer, **{field: OFFER_FIELDS[field]}), **agreed)
     assert raised.value.rule == ("OfferExpired" if field == "expires_at_s" else "OfferDiffers")
