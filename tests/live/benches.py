@@ -1,0 +1,40 @@
+"""Where the suites run on trio: each `run` is a `trio.run` with the party's process in it."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import trio
+
+from live.tasks import Process
+from protocol.errors import Killed
+from protocol.units import NS_PER_MS
+
+T = TypeVar("T")
+
+
+class LiveBench:
+    """One party on the machine's own clock; its unit is some milliseconds."""
+
+    def __init__(self, *, unit_ms: int = 10, process: Process | None = None) -> None:
+        self.unit_ns = unit_ms * NS_PER_MS
+        self.process = process or Process("party")
+        self.clock = self.tasks = self.process
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        async def main() -> tuple[list[T], BaseException | None]:
+            async with self.process.running():
+                try:
+                    return [await coroutine], None
+                except (Exception, Killed) as error:  # noqa: BLE001 - raised again outside of trio's group
+                    return [], error
+            raise AssertionError("a task's exception was lost")
+
+        values, error = trio.run(main)
+        if error is not None:
+            raise error
+        return values[0]
+
+    def kill(self) -> None:
+        self.process.kill()
