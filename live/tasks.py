@@ -31,7 +31,7 @@ and the monotonic clock, by which timers run, has not."""
 class Process:
     """One incarnation of a party; it is its `Clock` and its `Tasks`.
 
-    Coroutines run between `async with process.running()` and its end.
+    Coroutines run in `run`, or between `async with process.running()` and its end.
 
     Args:
         name: the party's name, for messages.
@@ -68,6 +68,25 @@ class Process:
             finally:
                 self._nursery = None
                 nursery.cancel_scope.cancel()
+
+    async def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run the party's main coroutine to its end; what it started ends with it.
+
+        Raises:
+            Exception: what `main` raised, as it is.
+            Killed: the party was killed.
+            ExceptionGroup: of what a task raised, which ended the party.
+        """
+        ended: list[tuple[T | None, BaseException | None]] = []
+        async with self.running():
+            try:
+                ended.append((await main, None))
+            except (Exception, Killed) as raised:  # noqa: BLE001 - raised below, outside of trio's group
+                ended.append((None, raised))
+        value, error = ended[0]
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]
 
     # ------------------------------------------------------------ the ports
 

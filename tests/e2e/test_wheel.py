@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"protocol", "sim", "cli"}
+PACKAGES = {"protocol", "sim", "live", "cli"}
 
 
 def run(*command: str | Path, cwd: Path) -> str:

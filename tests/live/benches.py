@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import trio
 
 from live.tasks import Process
-from protocol.errors import Killed
 from protocol.units import NS_PER_MS
 
 T = TypeVar("T")
@@ -23,18 +22,7 @@ class LiveBench:
         self.clock = self.tasks = self.process
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        async def main() -> tuple[list[T], BaseException | None]:
-            async with self.process.running():
-                try:
-                    return [await coroutine], None
-                except (Exception, Killed) as error:  # noqa: BLE001 - raised again outside of trio's group
-                    return [], error
-            raise AssertionError("a task's exception was lost")
-
-        values, error = trio.run(main)
-        if error is not None:
-            raise error
-        return values[0]
+        return trio.run(self.process.run, coroutine)
 
     def kill(self) -> None:
         self.process.kill()

@@ -1,0 +1,149 @@
+"""Real chains for tests, with the contracts on them and two parties that hold gas."""
+
+from __future__ import annotations
+
+import ast
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+from eth_account import Account
+from eth_tester import EthereumTester, PyEVMBackend
+from eth_tester.exceptions import TransactionFailed, ValidationError
+from eth_utils.exceptions import ValidationError as EvmValidationError
+from web3 import EthereumTesterProvider
+
+from live.chain.deploying import Deployer, Plan
+from live.chain.port import Fees, NodeChain
+from live.chain.rpc import Endpoint
+from live.chain.sending import Pace
+from live.settings import GWEI, ChainSettings
+from live.tasks import Process
+from protocol.abi import encode, selector
+from protocol.identity import parse_address
+from protocol.units import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eth_account.signers.local import LocalAccount
+
+DEPLOYER, PUBLISHER, PROVIDER, POOR = (Account.from_key(bytes([n]) * 32) for n in (1, 2, 3, 4))
+ETHER = 10**18
+TOKENS = 10**6
+QUICK = Pace(poll_s=0.02, resend_s=0.2, bump_s=600)
+
+
+def owner(account: LocalAccount) -> Address:
+    return parse_address(account.address)
+
+
+def mint_data(to: Address, amount: int) -> bytes:
+    return selector("mint(address,uint256)") + encode("(address,uint256)", (to, amount))
+
+
+def deploy(endpoint: Endpoint, url: str = "http://127.0.0.1:1", *, confirmations: int = 0) -> ChainSettings:
+    process = Process("deployer")
+    plan = Plan(None, 18, confirmations, 100 * GWEI, 60, QUICK)
+    return trio.run(process.run, Deployer(process, endpoint, DEPLOYER, plan).deploy(url))
+
+
+def node_chain(
+    process: Process,
+    endpoints: list[Endpoint],
+    settings: ChainSettings,
+    account: LocalAccount,
+    *,
+    pace: Pace = QUICK,
+    cap_wei: int = 100 * GWEI,
+) -> NodeChain:
+    return NodeChain(process, endpoints, settings.terms, account, Fees(cap_wei=cap_wei, prepare_s=10), pace)
+
+
+class EvmProvider(EthereumTesterProvider):
+    """eth-tester, behind one lock, with refusals in the form that nodes give them."""
+
+    def __init__(self, tester: EthereumTester, lock: threading.RLock) -> None:
+        super().__init__(tester)
+        self.lock = lock
+        self.silent = False
+        self.calls: list[str] = []
+
+    def make_request(self, method: Any, params: Any) -> Any:
+        self.calls.append(str(method))
+        if self.silent:
+            raise ConnectionRefusedError("nobody listens")
+        with self.lock:
+            try:
+                return super().make_request(method, params)
+            except TransactionFailed as error:
+                answer = {"code": 3, "message": "execution reverted", "data": f"0x{_returned(error).hex()}"}
+            except (ValidationError, EvmValidationError) as error:
+                answer = {"code": -32000, "message": str(error)}
+        return {"jsonrpc": "2.0", "id": 1, "error": answer}
+
+
+class EvmChain:
+    """py-evm in process. Blocks are made when asked for, or by a thread of `mining`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.tester = EthereumTester(PyEVMBackend())
+        rich = self.tester.get_accounts()[0]
+        for account in (DEPLOYER, PUBLISHER, PROVIDER):
+            self.tester.send_transaction(
+                {
+                    "from": rich,
+                    "to": account.address,
+                    "value": 100 * ETHER,
+                    "gas": 21_000,
+                    "gas_price": 10 * GWEI,
+                }
+            )
+        self.settings = deploy(self.endpoint())
+        mint = mint_data(owner(PUBLISHER), TOKENS)
+        self.tester.send_transaction(
+            {
+                "from": rich,
+                "to": self.settings.token,
+                "data": f"0x{mint.hex()}",
+                "gas": 200_000,
+                "gas_price": 10 * GWEI,
+            }
+        )
+        self.tester.disable_auto_mine_transactions()
+
+    def provider(self) -> EvmProvider:
+        return EvmProvider(self.tester, self.lock)
+
+    def endpoint(self, provider: EvmProvider | None = None) -> Endpoint:
+        return Endpoint(provider or self.provider(), "py-evm", by_hash=False)
+
+    def mine(self, blocks: int = 1) -> None:
+        with self.lock:
+            self.tester.mine_blocks(blocks)
+
+    @contextmanager
+    def mining(self, every_s: float) -> Iterator[None]:
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.wait(every_s):
+                self.mine()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _returned(failed: TransactionFailed) -> bytes:
+    """What a call returned; eth-tester writes bytes as Python does."""
+    (message,) = failed.args
+    data = ast.literal_eval(str(message).removeprefix("execution reverted: "))
+    assert isinstance(data, bytes)
+    return data
