@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from live.chain import gas
 from live.chain.nodes import Nodes, NotKnown
 from live.chain.reads import Reader
-from live.chain.rpc import CallReverted, Endpoint, NodeError
+from live.chain.rpc import CallReverted, Endpoint, NodeError, NodeRefused
 from live.chain.sending import Pace, Sending
 from live.chain.signed import Ladder, Unsigned
 from protocol import ports
@@ -126,8 +126,8 @@ class NodeChain:
             base_wei, tip_wei = _price(node)
             try:
                 estimate: int | None = node.estimate(sender=self._owner, to=to, data=data)
-            except CallReverted:
-                estimate = None  # it may depend on what is not mined yet
+            except (CallReverted, NodeRefused):
+                estimate = None  # it may depend on what is not mined yet, or the purse is empty: `send` tells
             return node.nonce(self._owner, "pending"), base_wei, tip_wei, estimate
 
         until_ns = self._process.now_ns() + int(self._fees.prepare_s * NS_PER_S)

@@ -16,6 +16,7 @@ from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.exceptions import ValidationError
 from hexbytes import HexBytes
+from rlp.exceptions import RLPException
 
 from protocol.errors import BadInput
 from protocol.identity import format_address
@@ -115,7 +116,7 @@ def parse(raw: bytes) -> tuple[Unsigned, Address]:
             max_fee_wei=fields["maxFeePerGas"],
             tip_wei=fields["maxPriorityFeePerGas"],
         )
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError, ValidationError, RLPException) as error:
         raise BadInput(f"these are no bytes of a transaction: {raw[:40].hex()}…") from error
     return unsigned, sender
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from live.tasks import Process
-from protocol.ports import Chain
+from protocol.payment import WithdrawUpTo
+from protocol.ports import Approve, Chain, Transaction, TxConfirmed, TxOutcome, TxReverted
 from tests.live.benches import LiveBench
 from tests.live.chains import PROVIDER, PUBLISHER, EvmChain, EvmProvider, node_chain, owner
-from tests.suites.chain_suite import ChainBench, ChainSuite
+from tests.suites.bench import after, pause
+from tests.suites.chain_suite import POD, ChainSuite
 
 CONFIRMATIONS = 2
 BLOCK_S = 0.05
@@ -47,12 +49,51 @@ def deployed() -> EvmChain:
     return EvmChain()
 
 
+@pytest.fixture
+def bench(deployed: EvmChain) -> Iterator[EvmBench]:
+    with deployed.lock:
+        state = deployed.tester.take_snapshot()
+    with deployed.mining(BLOCK_S):
+        yield EvmBench(deployed)
+    with deployed.lock:
+        deployed.tester.revert_to_snapshot(state)
+
+
 class TestEvmInProcess(ChainSuite):
-    @pytest.fixture
-    def bench(self, deployed: EvmChain) -> Iterator[ChainBench]:
-        with deployed.lock:
-            state = deployed.tester.take_snapshot()
-        with deployed.mining(BLOCK_S):
-            yield EvmBench(deployed)
-        with deployed.lock:
-            deployed.tester.revert_to_snapshot(state)
+    pass
+
+
+def test_a_refusal_that_others_come_after_is_sent_and_leaves_no_gap(bench: EvmBench) -> None:
+    """Refused beforehand, its nonce would stay free and block the next for ever."""
+
+    async def story() -> list[TxOutcome]:
+        commands = (WithdrawUpTo(bench.publisher, POD, 5), Approve(bench.theirs.terms.payment, 5))
+        prepared = [await bench.theirs.prepare(command) for command in commands]
+        outcomes = []
+        for transaction in prepared:
+            assert isinstance(transaction, Transaction)
+            outcomes.append(await bench.theirs.send(transaction, deadline_ns=after(bench, 3 * bench.a_while)))
+        return outcomes
+
+    refused, confirmed = bench.run(story())
+    assert isinstance(refused, TxReverted)
+    assert refused.error == "InsufficientFunds" and refused.fee_wei > 0
+    assert isinstance(confirmed, TxConfirmed)
+
+
+def test_tasks_that_prepare_at_once_get_nonces_of_their_own(bench: EvmBench) -> None:
+    nonces: list[int] = []
+
+    async def prepares() -> None:
+        transaction = await bench.mine.prepare(Approve(bench.mine.terms.payment, 5))
+        assert isinstance(transaction, Transaction)
+        nonces.append(transaction.nonce)
+
+    async def story() -> None:
+        for _ in range(5):
+            bench.tasks.start("prepares", prepares())
+        while len(nonces) < 5:
+            await pause(bench, 1)
+
+    bench.run(story())
+    assert sorted(nonces) == list(range(min(nonces), min(nonces) + 5))
