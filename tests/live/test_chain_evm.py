@@ -15,13 +15,13 @@ from tests.live.chains import PROVIDER, PUBLISHER, EvmChain, EvmProvider, node_c
 from tests.suites.bench import after, pause
 from tests.suites.chain_suite import POD, ChainSuite
 
-CONFIRMATIONS = 2
-BLOCK_S = 0.05
+CONFIRMATIONS = 1
+BLOCK_S = 0.03
 
 
 class EvmBench(LiveBench):
     publisher, provider = owner(PUBLISHER), owner(PROVIDER)
-    a_while = 80.0
+    a_while = 60.0
 
     def __init__(self, chain: EvmChain) -> None:
         super().__init__()
