@@ -9,6 +9,7 @@ from typing import Final, NoReturn, ParamSpec
 import click
 
 WRONG_INPUT: Final = 2
+UNAVAILABLE: Final = 5
 BROKEN: Final = 9
 INTERRUPTED: Final = 130
 
@@ -48,10 +49,12 @@ def telling(command: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:
             raise
         except Exception as error:
-            from protocol.errors import BadInput
+            from protocol.errors import BadInput, PeerFault, PortError
 
             if isinstance(error, BadInput):
                 _end(WRONG_INPUT, str(error))
+            if isinstance(error, (PortError, PeerFault)):
+                _end(UNAVAILABLE, str(error))
             if isinstance(error, OSError) and error.filename is not None:  # of a path the person named
                 _end(WRONG_INPUT, f"{error.filename}: {error.strerror}")
             raise

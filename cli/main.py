@@ -1,6 +1,6 @@
 """The commands of `trustedpods`, one function each.
 
-Exit status: 0; 2 when the input is wrong (nothing was done); 9 when an invariant of the simulation broke
+Exit status: 0; 2 when the input is wrong (nothing was done); 5 when an endpoint or a peer fails; 9 when an invariant of the simulation broke
 (a bug; the tables are kept); 130 when interrupted (the tables can be read).
 """
 
@@ -12,26 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.contracts import contracts
 from cli.ending import BROKEN, INTERRUPTED, Told, telling
+from cli.group import CONTEXT, Commands
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class Commands(click.Group):
-    """Names the nearest command when one is mistyped."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """See `click.Group.resolve_command`."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            from protocol.manifest import hint
-
-            ctx.fail(f"there is no command '{args[0]}'; {hint(args[0], self.list_commands(ctx))}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -42,6 +28,8 @@ def main() -> None:
     Begin with `trustedpods new first` and `trustedpods run first/scenario.yaml`.
     """
 
+
+main.add_command(contracts)
 
 SET = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE",

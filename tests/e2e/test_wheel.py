@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"contracts", "protocol", "sim", "cli"}
+PACKAGES = {"contracts", "protocol", "sim", "live", "cli"}
 
 
 def run(*command: str | Path, cwd: Path) -> str:

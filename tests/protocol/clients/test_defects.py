@@ -143,16 +143,17 @@ def test_defect_05_every_resource_is_metered_and_billed(resource: str) -> None:
 
 
 def test_defect_06_a_short_unlock_time_is_refused_before_anything_is_paid() -> None:
+    dear = {"cpu": "0.072 DAI/core-h", "memory": "0 DAI/GiB-h", "storage": "0.0001 DAI/GiB-h"}
     market = Market(
-        provider=[{}, {"name": "lenient", "terms": {"min_unlock_time": "980s"}}],
-        publisher={
-            "unlock_time": "990s",
-            "policies": {"selection": {"use": "by_hand", "with": {"providers": ["host-0"]}}},
-        },
+        provider=[{}, {"name": "lenient", "prices": dear, "terms": {"min_unlock_time": "980s"}}],
+        publisher={"unlock_time": "990s", "policies": {"selection": "cheapest"}},
     )
-    market.until(lambda: market.events("DeploymentFailed"))
-    assert market.events("CandidatePassedOver", rule="UnlockTimeTooShort")
+    market.until(lambda: market.events("CandidatePassedOver"))
+    assert [seen.rule for seen in market.events("CandidatePassedOver")] == ["UnlockTimeTooShort"]
     assert market.deposits == []
+    market.until(lambda: market.events("PodConfigured"))  # the dearer one, and nobody else was paid
+    assert len(market.deposits) == 1
+    assert market.rental().provider == market.world.providers["lenient-0"].address
 
 
 def _short_unlock(provider: Address, pod_id: PodId, unlock_time_s: int, amount: int) -> CreateChannel:

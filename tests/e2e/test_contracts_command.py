@@ -1,0 +1,112 @@
+"""`trustedpods contracts` as a person types it, against anvil."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.main import main
+from live.chain.rpc import Endpoint
+from live.settings import load
+from protocol.payment import CreateChannel, WithdrawUpTo
+from protocol.ports import Approve, Transaction, TxConfirmed
+from protocol.pricing import PriceTable
+from protocol.registry import RegisterPricingTable, RegisterProvider
+from protocol.units import Cid, PodId
+from tests.live.anvil import Anvil, Mining
+from tests.live.benches import LiveBench
+from tests.live.chains import DEPLOYER, PROVIDER, PUBLISHER, node_chain, owner
+from tests.suites.bench import after
+
+pytestmark = pytest.mark.e2e
+
+
+def command(*args: object) -> Result:
+    result = CliRunner().invoke(main, ["contracts", *map(str, args)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def node() -> Iterator[Anvil]:
+    node = Anvil()
+    for account in (DEPLOYER, PUBLISHER, PROVIDER):
+        node.give_gas(account)
+    yield node
+    node.stop()
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("key").write_text(DEPLOYER.key.hex())
+
+
+def test_what_was_deployed_can_be_used_and_shown(node: Anvil) -> None:
+    with Mining(node, 0.1):
+        done = command("deploy", "--rpc", node.url, "--key", "key", "--confirmations", 1)
+    assert done.exit_code == 0, done.output
+    settings = load(Path("chain.yaml"))
+    assert settings.payment in done.output and settings.registry in done.output
+    node.mint(settings)
+
+    bench = LiveBench()
+    endpoint = Endpoint.http(node.url, timeout_s=5)
+    publisher, provider = (node_chain(bench.process, [endpoint], settings, a) for a in (PUBLISHER, PROVIDER))
+    table = PriceTable(
+        token=settings.terms.token,
+        cpu=5,
+        ram=4,
+        storage=3,
+        egress=2,
+        ingress=1,
+        gpu=None,
+        ip=None,
+        tee_type="\x1b[2J",
+    )
+    with Mining(node, 0.1):
+        for chain, ordered in (
+            (publisher, Approve(settings.terms.payment, 1000)),
+            (publisher, CreateChannel(owner(PROVIDER), PodId(b"\x11" * 32), 3600, 1000)),
+            (provider, WithdrawUpTo(owner(PUBLISHER), PodId(b"\x11" * 32), 250)),
+            (provider, RegisterProvider(Cid("bafkreitest"))),
+            (provider, RegisterPricingTable.of(table)),
+        ):
+            prepared = bench.run(chain.prepare(ordered))
+            assert isinstance(prepared, Transaction)
+            assert isinstance(bench.run(chain.send(prepared, deadline_ns=after(bench, 1000))), TxConfirmed)
+
+    state = json.loads(command("show", "chain.yaml", "--json").stdout)
+    assert (state["held"], state["owed"], state["token_decimals"]) == ("750", "750", 18)
+    assert state["code_of_this_release"] == {"Payment": True, "Registry": True}
+    (channel,) = state["channels"]
+    assert (channel["publisher"], channel["withdrawn_by_provider"]) == (PUBLISHER.address, "250")
+    assert state["providers"] == [{"provider": PROVIDER.address, "record": "bafkreitest", "tables": [1]}]
+    assert state["tables"]["1"]["prices"] == ["5", "4", "3", "2", "1"]
+    shown = command("show", "chain.yaml").stdout
+    assert PUBLISHER.address in shown and "bafkreitest" in shown and "\x1b" not in shown
+
+    again = command("deploy", "--rpc", node.url, "--key", "key")
+    assert again.exit_code == 2 and "chain.yaml exists" in again.stderr
+    with Path("chain.yaml").open("a") as file:
+        file.write("confirmation: 3\n")
+    assert command("show", "chain.yaml").exit_code == 2
+
+
+def test_who_cannot_pay_is_told_before_anything_is_sent(node: Anvil) -> None:
+    node.rpc("anvil_setBalance", DEPLOYER.address, hex(10**9))
+    refused = command("deploy", "--rpc", node.url, "--key", "key")
+    assert refused.exit_code == 2 and f"{DEPLOYER.address} holds {10**9} wei" in refused.stderr
+    assert node.rpc("eth_getTransactionCount", DEPLOYER.address, "pending") == "0x0"
+    assert not Path("chain.yaml").exists()
+
+
+def test_a_token_that_is_none_is_told_before_anything_is_sent(node: Anvil) -> None:
+    refused = command("deploy", "--rpc", node.url, "--key", "key", "--token", f"0x{'77' * 20}")
+    assert refused.exit_code == 2 and "no token that tells its decimals" in refused.stderr
+    assert node.rpc("eth_getTransactionCount", DEPLOYER.address, "pending") == "0x0"
