@@ -13,11 +13,17 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOLDER: Final = Path(__file__).parent
 PUBLISHED: Final = ("Payment", "Registry", "TestToken")
 """The contracts that have an artifact."""
+
+Place = tuple[int, int, int]
+"""Where something lies in storage: slot, first byte in it from the low end, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class Artifact:
         bytecode: creation code; the constructor's arguments follow it.
         runtime_bytecode: what stands at the address, with zeros for the immutables.
         immutables: (first byte, length) of each place in the runtime code that the constructor fills in.
+        variables: where each state variable lies.
+        structs: where each member of a struct lies, from the struct's own place, by the struct's name.
     """
 
     contract: str
@@ -41,6 +49,8 @@ class Artifact:
     bytecode: bytes
     runtime_bytecode: bytes
     immutables: tuple[tuple[int, int], ...]
+    variables: Mapping[str, Place]
+    structs: Mapping[str, Mapping[str, Place]]
 
 
 @cache
@@ -59,7 +69,13 @@ def artifact(contract: str) -> Artifact:
             for places in raw["immutableReferences"].values()
             for place in places
         ),
+        variables=_places(raw["storage"]["variables"]),
+        structs={name: _places(members) for name, members in raw["storage"]["structs"].items()},
     )
+
+
+def _places(raw: dict[str, list[int]]) -> dict[str, Place]:
+    return {name: (slot, offset, size) for name, (slot, offset, size) in raw.items()}
 
 
 def source_hash(*more: str) -> str:

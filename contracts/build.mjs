@@ -1,6 +1,6 @@
 // Compiles the contracts with npm's solc and writes what Python uses.
 //
-//   artifacts/<Contract>.json     ABI, bytecodes, compiler, settings and source hash; part of the package
+//   artifacts/<Contract>.json     ABI, bytecodes, storage layout, compiler, settings and source hash; part of the package
 //   ../tests/contracts/compiled.json   creation code of the odd tokens and of the planted bugs, for the tests
 //
 // `node build.mjs <folder>` writes below another folder instead, to compare. Needs `npm ci`; reads no network.
@@ -20,7 +20,7 @@ const SETTINGS = {
   evmVersion: "cancun", // transient storage (EIP-1153) for the guard
   viaIR: true,
   metadata: { bytecodeHash: "none", appendCBOR: false }, // the code follows from the sources alone
-  outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"] } },
+  outputSelection: { "*": { "*": ["abi", "storageLayout", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"] } },
 };
 
 const read = (path) => readFileSync(join(here, path), "utf8");
@@ -62,6 +62,17 @@ function write(path, value) {
   writeFileSync(join(out, path), JSON.stringify(value, null, 1) + "\n");
 }
 
+// Where state variables and the members of structs lie, by name: [slot, first byte in it, bytes].
+function laidOut({ storage, types }) {
+  const places = (variables) =>
+    Object.fromEntries(variables.map(({ label, slot, offset, type }) => [label, [Number(slot), offset, Number(types[type].numberOfBytes)]]));
+  const structs = Object.values(types ?? {}).filter(({ members }) => members);
+  return {
+    variables: places(storage),
+    structs: Object.fromEntries(structs.map(({ label, members }) => [label.replace(/^struct /, ""), places(members)])),
+  };
+}
+
 const files = listed("src");
 const sourceHash = hashed(files);
 const { outputSelection, ...settings } = SETTINGS;
@@ -74,7 +85,7 @@ const compiler = {
 
 const contracts = compile(Object.fromEntries(files.map((path) => [path, read(path)])));
 for (const name of PUBLISHED) {
-  const { abi, evm } = contracts[`src/${name}.sol`][name];
+  const { abi, evm, storageLayout } = contracts[`src/${name}.sol`][name];
   write(`contracts/artifacts/${name}.json`, {
     contract: name,
     sourceHash,
@@ -83,6 +94,7 @@ for (const name of PUBLISHED) {
     bytecode: evm.bytecode.object,
     runtimeBytecode: evm.deployedBytecode.object,
     immutableReferences: evm.deployedBytecode.immutableReferences,
+    storage: laidOut(storageLayout),
   });
 }
 

@@ -107,3 +107,16 @@ def test_no_address_of_a_registry_is_in_the_lock() -> None:
     assert packages and all("resolved" not in package for package in packages.values())
     assert all("integrity" in package for name, package in packages.items() if name)
     assert "omit-lockfile-registry-resolved=true" in (contracts.FOLDER / ".npmrc").read_text(encoding="utf-8")
+
+
+def test_storage_is_where_the_compiler_says() -> None:
+    """What an EVM is filled by: a variable's slot, and a member's slot, first byte and size."""
+    payment_, registry_, token = map(contracts.artifact, ("Payment", "Registry", "TestToken"))
+    assert payment_.variables == {"_channels": (0, 0, 32)}
+    assert payment_.structs["Payment.Channel"] == {
+        "invested": (0, 0, 32), "withdrawn": (1, 0, 32),
+        "unlockTime": (2, 0, 8), "unlockedAt": (2, 8, 8), "life": (2, 16, 8),
+    }  # fmt: skip
+    assert list(registry_.variables) == ["tableCount", "_providers", "_cids", "_tables", "_subscriptions"]
+    assert registry_.structs["Registry.Stored"]["subscribers"] == (0, 20, 12)
+    assert token.variables["_balances"] == (0, 0, 32) and token.variables["_totalSupply"] == (2, 0, 32)
