@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from protocol.payment import Book, ChannelKey
+    from protocol.payment import BookView, ChannelKey
     from protocol.units import Resource
 
 
-def tokens_conserved(book: Book, *, supply: int, sent_directly: int = 0) -> list[str]:
+def tokens_conserved(book: BookView, *, supply: int, sent_directly: int = 0) -> list[str]:
     """No token is made or lost, and the contract holds what its channels say.
 
     Args:
@@ -36,7 +36,7 @@ def tokens_conserved(book: Book, *, supply: int, sent_directly: int = 0) -> list
     return found
 
 
-def channels_sound(book: Book) -> list[str]:
+def channels_sound(book: BookView) -> list[str]:
     """Nobody was paid more than was invested, and every record has numbers that can be."""
     found: list[str] = []
     for key, channel in book.records():
@@ -68,7 +68,7 @@ def payments_monotone(
     ]
 
 
-def payments(book: Book) -> dict[tuple[ChannelKey, int], int]:
+def payments(book: BookView) -> dict[tuple[ChannelKey, int], int]:
     """What every channel's provider has been paid, by channel and life [base units]; for `payments_monotone`."""
     return {(key, channel.life): channel.withdrawn_by_provider for key, channel in book.records()}
 

@@ -6,7 +6,7 @@ whoever moves tokens as a part of something larger can take all of it back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from protocol.errors import TokenRefused
 
@@ -14,6 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from protocol.units import Address
+
+
+class TokenView(Protocol):
+    """A token, to be read."""
+
+    @property
+    def supply(self) -> int:
+        """All tokens there are [base units]."""
+        ...
+
+    def balance(self, owner: Address) -> int:
+        """What `owner` holds [base units]."""
+        ...
+
+    def balances(self) -> Mapping[Address, int]:
+        """Every balance that is not zero, by owner."""
+        ...
+
+    def allowance(self, owner: Address, spender: Address) -> int:
+        """What `spender` may still pull from `owner` [base units]."""
+        ...
 
 
 class Token:

@@ -14,7 +14,7 @@ whose provider is the caller, so nobody else can move a channel's funds.
 
 from __future__ import annotations
 
-from protocol.payment.book import Book
+from protocol.payment.book import Book, BookView
 from protocol.payment.channel import (
     Channel,
     ChannelClosed,
@@ -65,6 +65,7 @@ __all__ = [
     "TRANSITIONS",
     "ZERO_ADDRESS",
     "Book",
+    "BookView",
     "Channel",
     "ChannelClosed",
     "ChannelCommand",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from protocol.errors import BadInput
 from protocol.payment.commands import MAX_UINT, ZERO_ADDRESS, WithdrawMany, key_of
@@ -15,8 +15,38 @@ if TYPE_CHECKING:
     from protocol.payment.channel import Channel, ChannelKey, PaymentEvent
     from protocol.payment.commands import ChannelCommand, Claim, Command
     from protocol.payment.rules import Outcome
-    from protocol.token import Token
+    from protocol.token import Token, TokenView
     from protocol.units import Address
+
+
+class BookView(Protocol):
+    """The Payment contract and its token, to be read: whatever holds them, these rules or an EVM."""
+
+    @property
+    def token(self) -> TokenView:
+        """The payment token."""
+        ...
+
+    @property
+    def payment(self) -> Address:
+        """The contract's own address, which holds the channels' tokens."""
+        ...
+
+    def channel(self, key: ChannelKey) -> Channel | None:
+        """The channel, or None where there is none (an emptied record is none)."""
+        ...
+
+    def record(self, key: ChannelKey) -> Channel | None:
+        """The record as the contract's `channels` view has it, emptied ones included."""
+        ...
+
+    def life(self, key: ChannelKey) -> int:
+        """How often the channel was created; survives closing."""
+        ...
+
+    def records(self) -> Iterator[tuple[ChannelKey, Channel]]:
+        """Every record, emptied ones included, in an order that is the same in every run."""
+        ...
 
 
 class Book:
@@ -36,16 +66,16 @@ class Book:
         self._lives: dict[ChannelKey, int] = {}
 
     def channel(self, key: ChannelKey) -> Channel | None:
-        """The channel, or None where there is none (an emptied record is none)."""
+        """See `BookView.channel`."""
         record = self._records.get(key)
         return record if record is not None and record.exists else None
 
     def record(self, key: ChannelKey) -> Channel | None:
-        """The record as the contract's `channels` view has it, emptied ones included."""
+        """See `BookView.record`."""
         return self._records.get(key)
 
     def life(self, key: ChannelKey) -> int:
-        """How often the channel was created; survives closing."""
+        """See `BookView.life`."""
         return self._lives.get(key, 0)
 
     def available(self, key: ChannelKey) -> int:
@@ -139,3 +169,7 @@ class Book:
             self._records[key] = outcome.channel
         if outcome.life:
             self._lives[key] = outcome.life
+
+
+if TYPE_CHECKING:
+    _is_a_view: type[BookView] = Book

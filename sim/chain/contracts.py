@@ -1,5 +1,7 @@
 """The contracts behind a ledger: what a backend has to do, and the model backend, which has no EVM.
 
+`sim.chain.evm` is the other: the compiled bytecode.
+
 A ledger orders transactions, takes fees and keeps blocks; what a transaction does is the backend's. It can be
 taken back: a checkpoint before each block, `revert` to one when a reorganisation undoes the blocks since
 (an EVM's `snapshot` and `revert`), `forget` when none will come any more.
@@ -8,20 +10,23 @@ taken back: a checkpoint before each block, `revert` to one when a reorganisatio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from protocol import payment
 from protocol import registry as registry_rules
+from protocol.errors import ProtocolError
 from protocol.payment import Book, keys_of
 from protocol.ports import Approve, Block
 from protocol.registry import Registry
 from protocol.token import Token
+from sim.chain.gas import REVERTED, gas_of
 from sim.chain.history import History
 from sim.chain.undo import UndoLog
 
 if TYPE_CHECKING:
-    from protocol.payment import Channel, ChannelKey, Outcome, PaymentEvent
+    from protocol.payment import BookView, Channel, ChannelKey, Outcome, PaymentEvent
     from protocol.registry import RegistryEvent
     from protocol.units import Address
     from sim.chain.transactions import AnyCommand
@@ -30,17 +35,30 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What became of a command.
+
+    Attributes:
+        gas_used: units of gas, at most `Contracts.gas_limit` of the command.
+        events: what was emitted, in order; none when it was refused.
+        error: the Solidity error's name; nothing changed. None: it succeeded.
+    """
+
+    gas_used: int
+    events: tuple[PaymentEvent | RegistryEvent, ...] = ()
+    error: str | None = None
+
+
 class Contracts(Protocol):
     """Payment, its token and Registry. Views are of the state after a block, which must not be too old."""
 
-    def execute(
-        self, command: AnyCommand, sender: Address, block: Block
-    ) -> tuple[PaymentEvent | RegistryEvent, ...]:
-        """Carry out a command in a block; returns what is emitted.
+    def gas_limit(self, command: AnyCommand) -> int:
+        """What a command can use: its sender must be able to pay for it, and the block must have room for it."""
+        ...
 
-        Raises:
-            ProtocolError: the contract refuses; its class is the Solidity error; nothing changed.
-        """
+    def execute(self, command: AnyCommand, sender: Address, block: Block) -> Executed:
+        """Carry out a command in a block."""
         ...
 
     def checkpoint(self) -> int:
@@ -68,8 +86,8 @@ class Contracts(Protocol):
         ...
 
     @property
-    def book(self) -> Book:
-        """The Payment contract as it is now, for observers; to be read, never to be changed."""
+    def book(self) -> BookView:
+        """The Payment contract as it is now, for observers."""
         ...
 
 
@@ -100,10 +118,21 @@ class ModelContracts:
         self._tokens: History[Address, int] = History(history_blocks)
         self._registries: History[None, Registry] = History(history_blocks)
 
-    def execute(
+    def gas_limit(self, command: AnyCommand) -> int:
+        """See `Contracts.gas_limit`; a command that succeeds uses all of it."""
+        return gas_of(command)
+
+    def execute(self, command: AnyCommand, sender: Address, block: Block) -> Executed:
+        """See `Contracts.execute`."""
+        gas = gas_of(command)
+        try:
+            return Executed(gas, self._execute(command, sender, block))
+        except ProtocolError as refusal:
+            return Executed(min(gas, REVERTED), error=type(refusal).__name__)
+
+    def _execute(
         self, command: AnyCommand, sender: Address, block: Block
     ) -> tuple[PaymentEvent | RegistryEvent, ...]:
-        """See `Contracts.execute`."""
         match command:
             case Approve():
                 return self._book.execute(command, caller=sender, now_s=block.time_s)
@@ -149,7 +178,7 @@ class ModelContracts:
         return self._registries.at(None, block, self._registry)
 
     @property
-    def book(self) -> Book:
+    def book(self) -> BookView:
         """See `Contracts.book`."""
         return self._book
 

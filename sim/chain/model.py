@@ -18,20 +18,19 @@ from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from protocol.errors import BadInput, ProtocolError
+from protocol.errors import BadInput
 from protocol.ports import Block
 from sim.chain.forks import NEVER, Forks
-from sim.chain.gas import REVERTED, gas_of
 from sim.chain.history import History
 from sim.chain.pool import Ordering, Pool, rank
-from sim.chain.transactions import AnyCommand, Receipt, Tx, TxRejected
+from sim.chain.transactions import Receipt, Tx, TxRejected
 from sim.chain.undo import UndoLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from protocol.payment import Book, Channel, ChannelKey, PaymentEvent
-    from protocol.registry import Registry, RegistryEvent
+    from protocol.payment import BookView, Channel, ChannelKey
+    from protocol.registry import Registry
     from protocol.units import Address
     from sim.chain.contracts import Contracts
     from sim.chain.fees import Market
@@ -91,7 +90,6 @@ class ModelLedger:
         history_blocks: how many blocks back can be read, at least 1; no more than the contracts keep.
         receipt_blocks: for how many blocks a receipt is kept; a client that comes back later reads state instead.
         block_gas: gas of a block.
-        gas: gas of a command that succeeds.
         ordering: the builder's order.
         forks: the reorganisations; the contracts must be able to be taken back where there are any.
     """
@@ -108,7 +106,6 @@ class ModelLedger:
         history_blocks: int = 128,
         receipt_blocks: int = 7200,
         block_gas: int = BLOCK_GAS,
-        gas: Callable[[AnyCommand], int] = gas_of,
         ordering: Ordering = "fee",
         forks: Forks = NEVER,
     ) -> None:
@@ -129,7 +126,7 @@ class ModelLedger:
         self._contracts = contracts
         self._native = dict(native)
         self._block_gas = block_gas
-        self._gas = gas
+        self._gas = contracts.gas_limit
         self._ordering: Ordering = ordering
         self._history_blocks = history_blocks
         self._receipt_blocks = receipt_blocks
@@ -326,8 +323,8 @@ class ModelLedger:
         return self._contracts.registry(block)
 
     @property
-    def book(self) -> Book:
-        """The Payment contract as it is now; to be read, never to be changed."""
+    def book(self) -> BookView:
+        """The Payment contract as it is now."""
         return self._contracts.book
 
     @property
@@ -378,14 +375,8 @@ class ModelLedger:
         return self._native.get(tx.sender, 0) >= self._gas(tx.command) * tx.gas_price_wei
 
     def _include(self, tx: Tx, block: Block, base_wei: int) -> Receipt:
-        events: tuple[PaymentEvent | RegistryEvent, ...] = ()
-        error = None
-        gas_used = self._gas(tx.command)
-        try:
-            events = self._contracts.execute(tx.command, tx.sender, block)
-        except ProtocolError as refusal:
-            error = type(refusal).__name__
-            gas_used = min(gas_used, REVERTED)
+        done = self._contracts.execute(tx.command, tx.sender, block)
+        gas_used = done.gas_used
         burnt_wei, tips_wei = gas_used * base_wei, gas_used * tx.tip_wei(base_wei)
         fee_wei = burnt_wei + tips_wei
         held = self._native.get(tx.sender, 0)
@@ -400,7 +391,7 @@ class ModelLedger:
         self.tips_wei += tips_wei
         self._nonces[tx.sender] = tx.nonce + 1
         self._pool.remove(tx)
-        return Receipt(tx.hash, block, error, events, gas_used, fee_wei, tx, burnt_wei)
+        return Receipt(tx.hash, block, done.error, done.events, gas_used, fee_wei, tx, burnt_wei)
 
     def _keep_receipts(self, number: int, receipts: tuple[Receipt, ...]) -> None:
         self._receipts.update((receipt.hash, receipt) for receipt in receipts)
