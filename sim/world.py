@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 import simpy
 
@@ -43,6 +43,7 @@ from sim.watch import Watcher
 if TYPE_CHECKING:
     from protocol.sealing import Sealer
     from protocol.signing import Scheme
+    from sim.chain.contracts import Contracts
     from sim.records.writer import RunWriter
     from sim.scenario.model import ProviderMember, PublisherMember, Scenario
 
@@ -163,7 +164,7 @@ class World:
         self.recorder.confirmations, self.recorder.undone_blocks = chain.confirmations, forks.most
         self.recorder.undo.keeps = forks.most > 0
         ledger = ModelLedger(
-            ModelContracts(tokens, self.terms.payment, history_blocks=kept, keeps=forks.most > 0),
+            self._contracts(tokens, history_blocks=kept, keeps=forks.most > 0),
             native=gas,
             block_time_s=calendar.block_s,
             market=to_market(chain, calendar, self.key("gas", "chain")),
@@ -176,6 +177,17 @@ class World:
         )
         outages = [(self.start_ns + o.at_ns, self.start_ns + o.at_ns + o.for_ns) for o in chain.outages]
         return Blocks(self.env, ledger, outages=outages, on_submitted=self.recorder.sent)
+
+    def _contracts(self, tokens: dict[Address, int], *, history_blocks: int, keeps: bool) -> Contracts:
+        match self.scenario.chain.backend:
+            case "model":
+                return ModelContracts(tokens, self.terms.payment, history_blocks=history_blocks, keeps=keeps)
+            case "evm":
+                from sim.chain.evm.contracts import EvmContracts  # loads pyrevm, which an extra installs
+
+                return EvmContracts(tokens, self.terms, history_blocks=history_blocks, keeps=keeps)
+            case other:
+                assert_never(other)
 
     def release(self, now_ns: int) -> None:
         """Write the rows of blocks that cannot be undone any more; the newest block may still come."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from sim.chain.evm import installed as evm
 from sim.scenario import quantities as q
 from sim.scenario.fields import DurationNs, GasPriceWei, Number, PositiveNs, PositiveNumber, Share
 from sim.scenario.laws import Model, OneOf, key
@@ -126,7 +127,10 @@ GasPrice = Annotated[
 class Chain(Model):
     """The chain the contracts are on."""
 
-    backend: Literal["model"] = key("model", description="`model`: the contracts' rules on block time.")
+    backend: Literal["model", "evm"] = key(
+        "model",
+        description="`model`: the contracts' rules on block time, gas as measured once; `evm`: the contracts' bytecode in pyrevm on the same blocks, gas as used (the extra `evm`, on Python 3.11 and 3.12).",
+    )
     chain_id: ChainId = key(31337, description="Chain id; signatures are bound to it.")
     block_time_ns: PositiveNs = key("2s", alias="block_time", description="Time between blocks.")
     block_gas: BlockGas = key(30_000_000, description="Gas of a block; what does not fit waits for the next.")
@@ -143,6 +147,13 @@ class Chain(Model):
         None, description="How blocks are replaced by others; null: every block stands."
     )
     outages: tuple[Outage, ...] = key((), description="When no blocks are made.")
+
+    @field_validator("backend")
+    @classmethod
+    def _can_run(cls, backend: str) -> str:
+        if backend == "evm" and not evm.installed():
+            raise ValueError(f"evm {evm.MISSING}")
+        return backend
 
     @property
     def least_gas_price_wei(self) -> int:

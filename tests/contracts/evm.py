@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.units import Address
 
-if sys.version_info < (3, 13):  # no wheels for later ones; tests/contracts/conftest.py leaves these tests out
+if sys.version_info < (3, 13):  # no wheels for later ones; tests/conftest.py leaves these tests out
     import pyrevm
 
 if TYPE_CHECKING:

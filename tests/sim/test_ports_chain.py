@@ -10,7 +10,6 @@ import pytest
 from protocol.ports import Chain, ChainTerms
 from protocol.units import NS_PER_S, Address
 from sim.chain.blocks import Blocks
-from sim.chain.contracts import ModelContracts
 from sim.chain.endpoint import Endpoint
 from sim.chain.fees import Constant, Demand, Eip1559, Market, Steps
 from sim.chain.forks import Forks
@@ -19,6 +18,7 @@ from sim.chain.pool import Ordering
 from sim.chain.port import SimChain
 from sim.laws import Lognormal
 from sim.tasks import Process
+from tests.sim.chain.backends import BACKENDS, Backend
 from tests.sim.test_ports_local import BEGIN_NS, SimBench
 from tests.suites.chain_suite import ChainBench, ChainSuite
 
@@ -70,7 +70,7 @@ class Kind:
 class SimChainBench(SimBench):
     publisher, provider = PUBLISHER, PROVIDER
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, backend: Backend) -> None:
         super().__init__()
         confirmations, block_time_s = kind.confirmations, kind.block_time_s
         self._gas = kind.market()
@@ -88,7 +88,7 @@ class SimChainBench(SimBench):
             )
         self._shaky = kind.shaky
         ledger = ModelLedger(
-            ModelContracts({PUBLISHER: 10**6}, TERMS.payment),
+            backend({PUBLISHER: 10**6}, TERMS),
             native={PUBLISHER: 10**20, PROVIDER: 10**20},
             block_time_s=block_time_s,
             market=self._gas,
@@ -157,6 +157,11 @@ KINDS = {
 
 
 class TestSimChain(ChainSuite):
+    @pytest.fixture(params=BACKENDS)
+    def backend(self, request: pytest.FixtureRequest) -> Backend:
+        made: Backend = request.param
+        return made
+
     @pytest.fixture(params=KINDS.values(), ids=list(KINDS))
-    def bench(self, request: pytest.FixtureRequest) -> ChainBench:
-        return SimChainBench(request.param)
+    def bench(self, request: pytest.FixtureRequest, backend: Backend) -> ChainBench:
+        return SimChainBench(request.param, backend)
