@@ -6,7 +6,7 @@ whoever moves tokens as a part of something larger can take all of it back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from protocol.errors import TokenRefused
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from protocol.units import Address
+
+UNLIMITED: Final = 2**256 - 1
+"""An allowance that is never used up, as in OpenZeppelin's ERC-20."""
 
 
 class TokenView(Protocol):
@@ -69,7 +72,13 @@ class Token:
         return self._allowances.get((owner, spender), 0)
 
     def approve(self, owner: Address, spender: Address, amount: int) -> None:
-        """Let `spender` pull exactly `amount` from `owner`; replaces the last approval."""
+        """Let `spender` pull exactly `amount` from `owner`, or `UNLIMITED`; replaces the last approval.
+
+        Raises:
+            TokenRefused: the spender is the zero address; nothing changed.
+        """
+        if not any(spender):
+            raise TokenRefused("an approval for the zero address")
         self._set_allowance((owner, spender), amount)
 
     def transfer(self, sender: Address, to: Address, amount: int) -> None:
@@ -90,7 +99,8 @@ class Token:
         if allowed < amount:
             raise TokenRefused(f"allowance {allowed} is smaller than {amount}")
         self._move(owner, to, amount)
-        self._set_allowance((owner, spender), allowed - amount)
+        if allowed != UNLIMITED:
+            self._set_allowance((owner, spender), allowed - amount)
 
     def mint(self, to: Address, amount: int) -> None:
         """Make `amount` new tokens; for setting up a world, not a part of the market's rules."""

@@ -92,7 +92,7 @@ class EvmProvider(EthereumTesterProvider):
             try:
                 answer = super().make_request(method, params)
             except TransactionFailed as error:
-                return _refused(3, "execution reverted", _returned(error))
+                return _refused(3, "execution reverted", returned(error))
             except (ValidationError, EvmValidationError) as error:
                 return _refused(-32000, str(error))
         return self.twist(method, params, answer)
@@ -159,7 +159,7 @@ def _refused(code: int, message: str, data: bytes = b"") -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": message, "data": f"0x{data.hex()}"}}
 
 
-def _returned(failed: TransactionFailed) -> bytes:
+def returned(failed: TransactionFailed) -> bytes:
     """What a call returned; eth-tester writes bytes as Python does."""
     (message,) = failed.args
     data = ast.literal_eval(str(message).removeprefix("execution reverted: "))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -72,8 +73,8 @@ class EvmContracts:
         self._undo.keeps = keeps
         self._book = EvmBook(self._storage, self._layout, terms.payment)
         self._subscribers: dict[Address, None] = {}
+        # Each change makes a registry with a number of its own, which not even a reorganisation gives again.
         self._fresh = count(1)
-        self._version = 0  # of the registry; never used again, not even after a reorganisation
         self._versions: History[None, int] = History(history_blocks)
         self._registries: dict[int, Registry] = {0: Registry()}
         self._history_blocks = history_blocks
@@ -97,10 +98,9 @@ class EvmContracts:
             case _:
                 places = self._layout.touched(command, sender)
                 ran = self._run(command, sender, block, places)
-        if ran.halted is not None:
-            return Executed(ran.gas_used, error=ran.halted)
-        if ran.refusal is not None:
-            return Executed(ran.gas_used, error=error_name(ran.refusal))
+        if not ran.succeeded:
+            error = ran.halted if ran.refusal is None else error_name(ran.refusal)
+            return Executed(ran.gas_used, error=error)
         self._storage.put(block.number, self._machine.left(ran, places))
         if type(command) in registry_rules.FUNCTIONS:
             self._registry_changed(sender, block)
@@ -134,7 +134,7 @@ class EvmContracts:
 
     def registry(self, block: int) -> Registry:
         """See `Contracts.registry`."""
-        version = self._versions.at(None, block, self._version)
+        version = self._versions.at(None, block, 0)
         found = self._registries.get(version)
         if found is None:
             at, address = self._storage.at, self._terms.registry
@@ -155,7 +155,7 @@ class EvmContracts:
             places = [layout.balance(owner), layout.supply()]
             data = _MINT + encode("(address,uint256)", (owner, amount))
             ran = self._machine.run(owner, token, data, storage.held(places), gas_limit=_GENESIS_GAS)
-            assert ran.refusal is None and ran.halted is None, f"{amount} for 0x{owner.hex()}: {ran}"
+            assert ran.succeeded, f"{amount} for 0x{owner.hex()}: {ran}"
             storage.put(0, self._machine.left(ran, places))
 
     def _run(self, command: AnyCommand, sender: Address, block: Block, places: Collection[Place]) -> Ran:
@@ -169,24 +169,28 @@ class EvmContracts:
             time_s=block.time_s,
         )
 
-    def _discover(self, command: AnyCommand, sender: Address, block: Block) -> tuple[Ran, set[Place]]:
-        """Run a command until it touches no slot that it should have found filled; the run, and what it touched."""
-        registry_address = self._terms.registry
-        known: set[Place] = {(registry_address, registry.COUNT), (registry_address, registry.PROVIDERS)}
+    def _discover(
+        self, command: registry_rules.Command, sender: Address, block: Block
+    ) -> tuple[Ran, set[Place]]:
+        """Run a command until it touches no slot that it should have found filled; the run, and what it touched.
+
+        A refused run does not tell what it has read, so it counts only when it could have read everything.
+        """
+        storage, address = self._storage, self._terms.registry
+        known = {(address, slot) for slot in registry.likely(command, sender)}
+        whole = False
         while True:
             ran = self._run(command, sender, block, known)
             seen = touched(ran)
-            if not self._storage.held(seen - known):
+            if whole or (ran.succeeded and not storage.held(seen - known)):
                 return ran, seen
-            known |= seen
+            whole = not ran.succeeded
+            known |= {(address, slot) for slot in storage.places(address)} if whole else seen
 
     def _registry_changed(self, sender: Address, block: Block) -> None:
         self._subscribers[sender] = None
-        before, after = self._version, next(self._fresh)
-        self._undo.note(lambda: self._versions.cut(None, block.number))
-        self._undo.attribute(self, "_version")
-        self._version = after
-        self._versions.put(None, block.number, before=before, after=after)
+        self._undo.note(partial(self._versions.cut, None, block.number))
+        self._versions.put(None, block.number, before=0, after=next(self._fresh))
 
 
 def runtime_bytes(name: str) -> int:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 SPEC: Final = "CANCUN"
 """As `evmVersion` in contracts/build.mjs."""
-OUT_OF_GAS: Final = "OutOfGas"
-"""The error of a transaction that used up its limit, as `live.chain.sending` names it."""
+FLOOR: Final = (21_000, 10)
+"""Gas that a transaction uses at least: as such, and for each token of its data, a token being a zero byte or a
+quarter of another. It is of Ethereum's next rules (EIP-7623, Prague), and all of them that these contracts can feel."""
 
 Place = tuple[Address, int]
 """A contract's slot."""
@@ -52,6 +53,11 @@ class Ran(NamedTuple):
     refusal: bytes | None
     halted: str | None
     evm: Any
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether what it wrote stays."""
+        return self.refusal is None and self.halted is None
 
 
 class Machine:
@@ -88,7 +94,7 @@ class Machine:
             to: the contract.
             data: the call's.
             held: what the slots hold that it may touch; the others hold 0.
-            gas_limit: units of gas, enough for the call's data.
+            gas_limit: units of gas, at least `least_gas` of the data.
             number: the block's.
             time_s: the block's [Unix s].
         """
@@ -104,12 +110,14 @@ class Machine:
             checkpoint = snapshot()
             insert(names[address], slot, value)
             revert(checkpoint)
+        least = least_gas(data)
         try:
             evm.message_call(self._name(caller), names[to], data, gas=gas_limit)
         except RuntimeError as error:
-            return _failed(str(error), evm)
+            gas_used, refusal, halted = _failure(str(error))
+            return Ran(max(gas_used, least), (), refusal, halted, evm)
         result = evm.result
-        return Ran(result.gas_used, tuple(map(self._log, result.logs)), None, None, evm)
+        return Ran(max(result.gas_used, least), tuple(map(self._log, result.logs)), None, None, evm)
 
     def left(self, ran: Ran, places: Iterable[Place]) -> Iterator[tuple[Place, int]]:
         """What slots hold after a transaction that succeeded."""
@@ -133,7 +141,7 @@ class Machine:
 
 
 def touched(ran: Ran) -> set[Place]:
-    """Every slot that a transaction has read or written."""
+    """Every slot that a transaction has read or written; none of one that failed, which leaves no trace."""
     pieces = _ACCOUNT.split(ran.evm.journal_str)
     return {
         (Address(bytes.fromhex(name[2:])), int(slot))
@@ -162,9 +170,16 @@ def hexed(address: bytes) -> str:
     return f"0x{address.hex()}"
 
 
-def _failed(told: str, evm: Any) -> Ran:
+def least_gas(data: bytes) -> int:
+    """What a call with this data uses at least."""
+    base, each = FLOOR
+    return base + each * (4 * len(data) - 3 * data.count(0))
+
+
+def _failure(told: str) -> tuple[int, bytes | None, str | None]:
+    """Gas used, what was returned when it was reverted, and why it was stopped when it was."""
     if (reverted := _REVERTED.fullmatch(told)) is not None:
-        return Ran(int(reverted[1]), (), bytes.fromhex(reverted[2]), None, evm)
+        return int(reverted[1]), bytes.fromhex(reverted[2]), None
     if (halted := _HALTED.fullmatch(told)) is not None:
-        return Ran(int(halted[2]), (), None, halted[1], evm)
+        return int(halted[2]), None, halted[1]
     raise RuntimeError(told)

@@ -11,20 +11,36 @@ from typing import TYPE_CHECKING, Final
 
 import contracts
 from protocol.pricing import PriceTable
-from protocol.registry import Registry
+from protocol.registry import DeregisterProvider, Registry, Subscribe, Unsubscribe
 from protocol.units import Address, Cid
 from sim.chain.evm.layout import hashed, part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from protocol.registry import Command
+
 _REGISTRY: Final = contracts.artifact("Registry")
 COUNT: Final = _REGISTRY.variables["tableCount"][0]
 PROVIDERS: Final = _REGISTRY.variables["_providers"][0]
+_POSITIONS: Final = _REGISTRY.structs["EnumerableSet.Set"]["_positions"][0]
 _CIDS: Final = _REGISTRY.variables["_cids"][0]
 _TABLES: Final = _REGISTRY.variables["_tables"][0]
 _SUBSCRIPTIONS: Final = _REGISTRY.variables["_subscriptions"][0]
 _STORED: Final = _REGISTRY.structs["Registry.Stored"]
+
+
+def likely(command: Command, sender: Address) -> list[int]:
+    """Slots that a command is sure to read, or nearly: a first guess, to be corrected."""
+    slots = [COUNT, PROVIDERS]
+    match command:
+        case DeregisterProvider():
+            slots.append(hashed(sender, PROVIDERS + _POSITIONS))
+        case Subscribe(table_id) | Unsubscribe(table_id):
+            slots.append(hashed(table_id, hashed(sender, _SUBSCRIPTIONS) + _POSITIONS))
+        case _:
+            pass
+    return slots
 
 
 def listed(read: Callable[[int], int], subscribers: Iterable[Address]) -> Registry:
