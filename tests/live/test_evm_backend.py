@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from live.chain import gas
 from protocol import payment, registry
 from protocol.codec import ERRORS, EVENTS
 from protocol.ports import Approve, ChainTerms
@@ -59,3 +60,9 @@ def test_everything_that_can_happen_happens_alike(judge: EthTesterJudge) -> None
 @settings(max_examples=40)
 def test_whatever_people_send_has_one_outcome(judge: EthTesterJudge, data: st.DataObject) -> None:
     play(judge, data.draw(actions(PEOPLE, judge.terms)))
+
+
+def test_the_gas_limit_is_live_modes(judge: EthTesterJudge) -> None:
+    """What a node gets that has no estimate."""
+    for action in story(PEOPLE, judge.terms):
+        assert limit_of(action.command) == gas.limit(action.command, None), action

@@ -86,23 +86,16 @@ class EvmContracts:
     def execute(self, command: AnyCommand, sender: Address, block: Block) -> Executed:
         """See `Contracts.execute`."""
         places: Collection[Place]
-        match command:
-            case (
-                registry_rules.RegisterProvider()
-                | registry_rules.DeregisterProvider()
-                | registry_rules.RegisterPricingTable()
-                | registry_rules.Subscribe()
-                | registry_rules.Unsubscribe()
-            ):
-                ran, places = self._discover(command, sender, block)
-            case _:
-                places = self._layout.touched(command, sender)
-                ran = self._run(command, sender, block, places)
+        if isinstance(command, registry_rules.Command):
+            ran, places = self._discover(command, sender, block)
+        else:
+            places = self._layout.touched(command, sender)
+            ran = self._run(command, sender, block, places)
         if not ran.succeeded:
             error = ran.halted if ran.refusal is None else error_name(ran.refusal)
             return Executed(ran.gas_used, error=error)
         self._storage.put(block.number, self._machine.left(ran, places))
-        if type(command) in registry_rules.FUNCTIONS:
+        if isinstance(command, registry_rules.Command):
             self._registry_changed(sender, block)
         return Executed(ran.gas_used, events_of(ran.logs, self._terms))
 
