@@ -59,6 +59,7 @@ from sim.kernel.state import (
     REKEY,
     REPLACE,
     RESTORE,
+    ROW_MARGIN,
     RUN_AHEAD,
     SCHEDULING,
     SLOTS,
@@ -83,8 +84,6 @@ from sim.kernel.timers import next_of, rekey, set_expiry, set_rare
 keda = inner(scaling.keda)
 kpa = inner(scaling.kpa)
 fixed = inner(scaling.fixed)
-
-ROW_MARGIN = 64  # more rows than any one event but APPLY can write
 
 
 @inner

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from protocol.errors import BadInput
 from sim.kernel import sketches
-from sim.kernel.plane import DataPlane, PodSpec, StartUp
-from sim.kernel.specs import SERVED
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import SERVED, PodSpec, StartUp
 from sim.laws import Exponential, Lognormal
 from sim.traffic import Replay
 from tests.sim.kernel.worlds import HUGE, START, S, fixed, keda, kpa, per_request, pod, run
