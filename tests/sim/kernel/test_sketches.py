@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import BadInput
-from sim.kernel import sketches
+from sim.kernel import recording, sketches
 from sim.kernel.plane import DataPlane
 from sim.kernel.specs import SERVED, PodSpec, StartUp
 from sim.laws import Exponential, Lognormal
@@ -20,7 +20,7 @@ from tests.sim.kernel.worlds import HUGE, START, S, fixed, keda, kpa, per_reques
 
 
 def _count(sketch: Any, span_ns: Any) -> None:
-    sketches.count_in(sketch, span_ns)
+    recording.count_in(sketch, span_ns)
 
 
 count_compiled = numba.njit(_count)
