@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.kernel.arrivals import duration_ns, uniforms
+from sim.kernel.chance import duration_ns, uniforms
 from sim.kernel.images import container_start, turn_to_image
 from sim.kernel.recording import write_row
 from sim.kernel.replicas import (

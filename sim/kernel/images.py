@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from sim.kernel.arrivals import duration_ns, uniforms
+from sim.kernel.chance import duration_ns, uniforms
 from sim.kernel.heaps import set_key
 from sim.kernel.recording import write_row
 from sim.kernel.replicas import link

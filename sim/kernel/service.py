@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.kernel.arrivals import duration_ns, uniforms
+from sim.kernel.chance import duration_ns, uniforms
 from sim.kernel.heaps import merge, pop
 from sim.kernel.recording import count_cold, count_in, sample, write_row
 from sim.kernel.replicas import push_idle
