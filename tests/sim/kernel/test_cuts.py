@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from protocol.units import NEVER_NS
 from sim.kernel import sketches
-from sim.kernel.plane import DataPlane, NodeSpec, PodSpec, StartUp
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import NodeSpec, PodSpec, StartUp
 from sim.laws import Constant, Empirical, Exponential, Law, Lognormal, Uniform
 from sim.traffic import Mmpp, Poisson, Replay, Trace, Traffic
 from tests.sim.kernel.worlds import START, S, fixed, keda, kpa, per_request, pod
