@@ -23,7 +23,8 @@ import simpy
 
 from protocol import scaling
 from protocol.units import NS_PER_S
-from sim.kernel.plane import DataPlane, Keys, NodeSpec, PodSpec, Scaling, StartUp
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import Keys, NodeSpec, PodSpec, Scaling, StartUp
 from sim.laws import Constant, Exponential, Lognormal
 from sim.traffic import Poisson
 

@@ -1,13 +1,14 @@
 """The commands of `trustedpods`, one function each.
 
-Exit status: 0; 2 when the input is wrong (nothing was done); 5 when an endpoint or a peer fails; 9 when an invariant of the simulation broke
-(a bug; the tables are kept); 130 when interrupted (the tables can be read).
+Exit status: 0; 2 when the input is wrong (nothing was done); 5 when an endpoint or a peer fails; 9 when an invariant
+of the simulation broke (a bug; the tables are kept); 130 when interrupted (the tables can be read).
 """
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,7 +48,7 @@ def new(name: str) -> None:
     from cli.template import write_scenario
 
     path = write_scenario(Path(name))
-    click.echo(f"wrote {path}\nrun it: trustedpods run {path}")
+    click.echo(f"wrote {path}\nrun it: trustedpods run {quote(str(path))}")
 
 
 @main.command()

@@ -272,8 +272,8 @@ class Recorder:
             self._held.pop()
         while self._marks and self._marks[-1][0] >= undone.first:
             self.undo.back_to(self._marks.pop()[1])
-        # Whoever looked just before this block came saw as far as `confirmations` before the one before it.
-        believed = sum(r.block.number < undone.at - self.confirmations for r in undone.receipts)
+        # Whoever looks at the very instant of this block may look just before it came on another branch.
+        believed = sum(r.block.number <= undone.at - self.confirmations for r in undone.receipts)
         self.believed += believed
         if self.keeps_events:
             said = {"depth": undone.depth, "transactions": len(undone.receipts), "dropped": len(undone.dropped), "believed": believed}  # fmt: skip

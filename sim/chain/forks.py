@@ -5,8 +5,8 @@ replaced by others of the same numbers and times that hold none of our transacti
 the pool, where block n takes it up, or is dropped by chance. Depths are geometric: each block more has
 probability `deeper`, cut at `most`.
 
-A reader who waits for N confirmations sees block n - N at the earliest when block n comes, so a chain with
-`most` below N never undoes what anybody has believed. `most` of N and more is for studying what happens then.
+A reader who waits for N confirmations sees block n - N when block n comes, so a chain with `most` below N
+never undoes what anybody has believed. `most` of N and more is for studying what happens then.
 
 Everything is a draw that belongs to a block's number, so nothing depends on when it is asked.
 """
@@ -100,7 +100,7 @@ class Forks:
             place: its own among those undone with it, from 0.
             depth: how deep it was: 1 for the block before.
         """
-        if depth > self.final or not self._drop_prob:
+        if depth >= self.final or not self._drop_prob:
             return False
         return uniforms(self._lost, at * _PLACES + place)[0] < self._drop_prob
 

@@ -138,6 +138,7 @@ class ModelLedger:
         self._natives: History[Address, int] = History(history_blocks)
         self._forks = forks
         self._undo = UndoLog(keeps=forks.most > 0)
+        self._known: set[bytes] = set()  # what was undone after somebody believed it: it is never lost again
         self._marks: deque[_Mark] = deque()  # of the last blocks that may be undone, those with transactions
 
     # ------------------------------------------------------------ time
@@ -263,7 +264,10 @@ class ModelLedger:
         dropped = set()
         for place, receipt in enumerate(receipts):
             del self._receipts[receipt.hash]
-            if self._forks.drops(at, place, at - receipt.block.number):
+            age = at - receipt.block.number
+            if age >= self._forks.final:
+                self._known.add(receipt.hash)
+            if receipt.hash not in self._known and self._forks.drops(at, place, age):
                 dropped.add(receipt.hash)
             else:
                 self._pool.add(receipt.tx)

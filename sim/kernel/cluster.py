@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from sim.kernel.arrivals import duration_ns, uniforms
+from sim.kernel.chance import duration_ns, uniforms
 from sim.kernel.images import container_start, turn_to_image
-from sim.kernel.service import drop_idle, flush_held, push_idle, set_deadline, write_row
+from sim.kernel.recording import write_row
+from sim.kernel.replicas import (
+    append_other,
+    drop_idle,
+    drop_other,
+    drop_ready,
+    insert_ready,
+    pend,
+    push_idle,
+    unlink,
+    unpend,
+)
+from sim.kernel.rule import wanted
+from sim.kernel.service import flush_held
 from sim.kernel.state import (
     DECRYPTING,
     DRAINING,
@@ -21,95 +34,7 @@ from sim.kernel.state import (
     pulls_of,
     replicas_of,
 )
-from sim.kernel.timers import find_stage, rekey, set_expiry, set_rare, unlink
-
-
-@inner
-def _append_other(m, p, rep):  # type: ignore[no-untyped-def]
-    replicas = replicas_of(m)
-    r = replicas[rep]
-    r.next = -1
-    r.prev = p.other_tail
-    if p.other_tail >= 0:
-        replicas[p.other_tail].next = rep
-    else:
-        p.other_head = rep
-    p.other_tail = rep
-
-
-@inner
-def _drop_other(m, p, rep):  # type: ignore[no-untyped-def]
-    replicas = replicas_of(m)
-    r = replicas[rep]
-    if r.prev >= 0:
-        replicas[r.prev].next = r.next
-    else:
-        p.other_head = r.next
-    if r.next >= 0:
-        replicas[r.next].prev = r.prev
-    else:
-        p.other_tail = r.prev
-
-
-@inner
-def _insert_ready(m, p, rep):  # type: ignore[no-untyped-def]
-    """Into the ready list, oldest (least ordinal) first."""
-    replicas = replicas_of(m)
-    r = replicas[rep]
-    after = p.ready_tail
-    while after >= 0 and replicas[after].ordinal > r.ordinal:
-        after = replicas[after].prev
-    r.prev = after
-    if after >= 0:
-        r.next = replicas[after].next
-        replicas[after].next = rep
-    else:
-        r.next = p.ready_head
-        p.ready_head = rep
-    if r.next >= 0:
-        replicas[r.next].prev = rep
-    else:
-        p.ready_tail = rep
-
-
-@inner
-def _drop_ready(m, p, rep, t):  # type: ignore[no-untyped-def]
-    replicas = replicas_of(m)
-    r = replicas[rep]
-    if r.prev >= 0:
-        replicas[r.prev].next = r.next
-    else:
-        p.ready_head = r.next
-    if r.next >= 0:
-        replicas[r.next].prev = r.prev
-    else:
-        p.ready_tail = r.prev
-    p.n_ready -= 1
-    p.i_ready += t
-    if p.n_ready == 0:
-        p.zero_since = t
-        set_deadline(m, p)
-
-
-@inner
-def _pend(m, rep):  # type: ignore[no-untyped-def]
-    """Appends to the plane's list of replicas that wait for room."""
-    replicas = replicas_of(m)
-    r = replicas[rep]
-    r.link_next = -1
-    r.link_prev = m.pend_tail
-    if m.pend_tail >= 0:
-        replicas[m.pend_tail].link_next = rep
-    else:
-        m.pend_head = rep
-    m.pend_tail = rep
-
-
-@inner
-def _unpend(m, rep):  # type: ignore[no-untyped-def]
-    if m.pend_tail == rep:
-        m.pend_tail = replicas_of(m)[rep].link_prev
-    m.pend_head = unlink(m, m.pend_head, rep)
+from sim.kernel.timers import find_stage, rekey, set_deadline, set_expiry, set_rare
 
 
 @inner
@@ -159,7 +84,7 @@ def retry_pending(m, t):  # type: ignore[no-untyped-def]
         i = replicas_of(m)[rep].pod
         p = pods_of(m)[i]
         if _place(m, p, rep, t):
-            _unpend(m, rep)
+            unpend(m, rep)
             find_stage(m, p)
             rekey(m, i)
         rep = following
@@ -191,11 +116,11 @@ def _create(m, p, i, t):  # type: ignore[no-untyped-def]
     r.next_ns = NEVER
     r.v = 0.0
     r.v_last = t
-    _append_other(m, p, rep)
+    append_other(m, p, rep)
     p.n_unplaced += 1
     p.i_unplaced -= t
     if not _place(m, p, rep, t):
-        _pend(m, rep)
+        pend(m, rep)
 
 
 @inner
@@ -208,13 +133,13 @@ def stage_event(m, p, i, t):  # type: ignore[no-untyped-def]
     elif r.stage == DECRYPTING:
         container_start(m, p, r, t)
     else:
-        _drop_other(m, p, rep)
+        drop_other(m, p, rep)
         p.n_starting -= 1
         p.i_starting += t
         r.stage = READY
         r.stage_end = NEVER
         r.idle_since = t
-        _insert_ready(m, p, rep)
+        insert_ready(m, p, rep)
         p.n_ready += 1
         p.i_ready -= t
         if p.policy == PER_REQUEST and p.held_head < 0:
@@ -235,13 +160,13 @@ def end_replica(m, p, i, rep, t):  # type: ignore[no-untyped-def]
     if r.in_idle != 0:
         drop_idle(m, p, rep)
     if stage == READY:
-        _drop_ready(m, p, rep, t)
+        drop_ready(m, p, rep, t)
     else:
-        _drop_other(m, p, rep)
+        drop_other(m, p, rep)
         if stage == UNPLACED:
             p.n_unplaced -= 1
             p.i_unplaced += t
-            _unpend(m, rep)
+            unpend(m, rep)
         elif stage == DRAINING:
             p.n_drain -= 1
             p.i_drain += t
@@ -275,14 +200,14 @@ def end_replica(m, p, i, rep, t):  # type: ignore[no-untyped-def]
 def drain(m, p, rep, t):  # type: ignore[no-untyped-def]
     """A busy replica takes no more requests and ends after its last."""
     r = replicas_of(m)[rep]
-    _drop_ready(m, p, rep, t)
+    drop_ready(m, p, rep, t)
     p.n_busy -= 1
     p.i_busy += t
     r.stage = DRAINING
     r.stage_end = NEVER
     p.n_drain += 1
     p.i_drain -= t
-    _append_other(m, p, rep)
+    append_other(m, p, rep)
 
 
 @inner
@@ -308,17 +233,6 @@ def _remove_one(m, p, i, t):  # type: ignore[no-untyped-def]
             return
         rep = replicas[rep].prev
     drain(m, p, p.ready_tail, t)
-
-
-@inner
-def wanted(p):  # type: ignore[no-untyped-def]
-    """How many replicas `reconcile` would create (negative: remove)."""
-    coming = p.n_unplaced + p.n_starting
-    total = coming + p.n_ready
-    if p.policy == PER_REQUEST:
-        need = max(p.n_held - coming, p.min_replicas - total)
-        return max(0, min(need, p.max_replicas - total))
-    return p.desired - total
 
 
 @inner

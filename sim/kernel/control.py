@@ -5,15 +5,8 @@ from __future__ import annotations
 from sim.kernel.cluster import drain, end_replica
 from sim.kernel.heaps import merge
 from sim.kernel.images import drop_pulls
-from sim.kernel.service import (
-    fail_request,
-    set_deadline,
-    share_least,
-    share_next,
-    share_until,
-    take_held,
-    take_queue,
-)
+from sim.kernel.requests import fail_request, take_held, take_queue
+from sim.kernel.sharing import share_least, share_next, share_until
 from sim.kernel.specs import CRASHED
 from sim.kernel.state import (
     DEPLOYED,
@@ -27,7 +20,7 @@ from sim.kernel.state import (
     replicas_of,
     requests_of,
 )
-from sim.kernel.timers import find_stage, rekey, set_expiry
+from sim.kernel.timers import find_stage, rekey, set_deadline, set_expiry
 
 EVERYWHERE = -1
 

@@ -1,4 +1,4 @@
-"""Draws that belong to things: the counter-based generator Philox4x32-10, compiled and in plain Python.
+"""Draws that belong to things: the counter-based generator Philox4x32-10; `chance` is the same, compiled.
 
 A stream is a key of 64 bits made from (seed, replication, stream name, path in the scenario). Counter i of
 a stream is the pair of uniforms that belongs to its thing number i (request, replica, state change). So a

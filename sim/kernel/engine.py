@@ -12,193 +12,54 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocol import scaling
-from sim.kernel.arrivals import fill, start_source, step_source
+from sim.kernel.arrivals import fill, start_source
 from sim.kernel.cache import compiled
-from sim.kernel.cluster import end_replica, reconcile, retry_pending, stage_event, wanted
+from sim.kernel.cluster import end_replica, reconcile, retry_pending, stage_event
 from sim.kernel.control import crash, evict, replace, settle
+from sim.kernel.facade import arrive
 from sim.kernel.heaps import drop_key, set_key
 from sim.kernel.images import pull_end
-from sim.kernel.service import (
-    allocate,
-    begin,
-    choose,
-    complete,
-    drop_idle,
-    fail_request,
-    keda_touch,
-    push_held,
-    push_queue,
-    sample,
-    set_deadline,
-    take_held,
-)
-from sim.kernel.sketches import drop_cold
-from sim.kernel.specs import EVICTED, OVERFLOW, SUSPENDED, TIMEOUT, UNREACHABLE
+from sim.kernel.recording import drop_cold
+from sim.kernel.requests import fail_request, take_held
+from sim.kernel.rule import call_rule, wanted
+from sim.kernel.service import complete
+from sim.kernel.specs import EVICTED, TIMEOUT
 from sim.kernel.state import (
     ADVANCE,
     APPLY,
     ARRIVAL,
-    CENTRAL,
     CLASS_SHIFT,
     COMPLETION,
     CRASH,
     DEADLINE,
-    DEPLOYED,
     DONE,
     DRAINING,
     EVICT,
     EXPIRY,
     FORGET,
     FULL,
-    KEDA,
-    KPA,
     NEVER,
     PER_REQUEST,
     REFILL,
     REKEY,
     REPLACE,
     RESTORE,
+    ROW_MARGIN,
     RUN_AHEAD,
     SCHEDULING,
     SLOTS,
     STAGE,
     START_SOURCE,
-    STOPPED,
     TICK,
-    demands_of,
-    fails_of,
     heap_of,
     inline,
     inner,
     nodes_of,
-    params_of,
     pods_of,
     replicas_of,
     requests_of,
-    state_of,
 )
-from sim.kernel.timers import next_of, rekey, set_expiry, set_rare
-
-keda = inner(scaling.keda)
-kpa = inner(scaling.kpa)
-fixed = inner(scaling.fixed)
-
-ROW_MARGIN = 64  # more rows than any one event but APPLY can write
-
-
-@inner
-def call_rule(m, p, i, t):  # type: ignore[no-untyped-def]
-    """Asks the pod's scaling rule; what it wants is carried out by an APPLY at this instant."""
-    state = state_of(m, i)
-    params = params_of(m, i)
-    count = p.n_held + p.n_queued + p.n_service
-    if p.policy == KEDA:
-        p.desired = keda(state, params, t, count * 1000, p.n_ready)
-    elif p.policy == KPA:
-        area = p.i_system + count * t
-        span = t - p.kpa_last
-        pending_m = count * 1000
-        if p.desired != 0 and span > 0:
-            work = area - p.kpa_area
-            whole = work // span
-            pending_m = whole * 1000 + ((work - whole * span) * 1000 + span - 1) // span
-        p.kpa_area = area
-        p.kpa_last = t
-        p.desired = kpa(state, params, t, pending_m, p.n_ready)
-        if p.desired == 0 and count > 0:  # it sees means: something came in the very instant
-            p.desired = kpa(state, params, t, count * 1000, p.n_ready)
-    else:
-        p.desired = fixed(state, params, t, count * 1000, p.n_ready)
-    p.tick_ns = state[scaling.NEXT_NS]
-    p.apply_ns = t if wanted(p) != 0 else NEVER
-    set_rare(p)
-
-
-@inner
-def _refuse(m, p, i, index, t, outcome):  # type: ignore[no-untyped-def]
-    """A request fails as it arrives."""
-    fails_of(m, i)[outcome] += 1
-    sample(m, p, index, t, -1, t, outcome, 0, -1)
-
-
-@inner
-def _hold(m, p, i, index, t, demand):  # type: ignore[no-untyped-def]
-    """No replica is ready: the facade holds the request, and a pod at zero wakes."""
-    x = allocate(m, index, t, demand)
-    requests_of(m)[x].cold = 1
-    p.i_system -= t
-    push_held(m, p, x)
-    if p.held_head == x:
-        set_deadline(m, p)
-    if p.desired == 0:
-        call_rule(m, p, i, t)
-    set_rare(p)
-
-
-@inline
-def _arrive_per_request(m, p, i, index, t, demand):  # type: ignore[no-untyped-def]
-    rep = p.idle_top
-    if rep >= 0:
-        drop_idle(m, p, rep)
-        if p.idle_bottom < 0 or p.expire_ns != NEVER:
-            set_expiry(m, p)
-            set_rare(p)
-        p.i_system -= t
-        begin(m, p, i, rep, allocate(m, index, t, demand), t)
-        return
-    coming = p.n_unplaced + p.n_starting
-    if coming + p.n_ready >= p.max_replicas and p.n_held - coming >= p.queue_limit:
-        _refuse(m, p, i, index, t, OVERFLOW)
-        return
-    x = allocate(m, index, t, demand)
-    p.i_system -= t
-    push_held(m, p, x)
-    if p.n_ready == 0:
-        requests_of(m)[x].cold = 1
-        if p.held_head == x:
-            set_deadline(m, p)
-    if wanted(p) > 0:
-        p.apply_ns = t
-    set_rare(p)
-
-
-@inline
-def arrive(m, p, i, t):  # type: ignore[no-untyped-def]
-    """The next arrival of a pod."""
-    index = p.index
-    demand = demands_of(m, i)[p.pos]
-    step_source(m, p, i)
-    p.arrivals += 1
-    if p.status != DEPLOYED or m.isolated != 0:
-        _refuse(m, p, i, index, t, SUSPENDED if p.status == STOPPED and m.isolated == 0 else UNREACHABLE)
-        return
-    if p.policy == PER_REQUEST:
-        _arrive_per_request(m, p, i, index, t, demand)
-        return
-    if p.policy == KEDA:
-        keda_touch(state_of(m, i), t)
-    if p.n_ready == 0:
-        if p.n_held >= p.queue_limit:
-            _refuse(m, p, i, index, t, OVERFLOW)
-        else:
-            _hold(m, p, i, index, t, demand)
-        return
-    rep = choose(m, p, index)
-    r = replicas_of(m)[rep]
-    if p.discipline == SLOTS and r.in_service >= p.slots:
-        if (p.n_held if p.dispatch == CENTRAL else r.queued) >= p.queue_limit:
-            _refuse(m, p, i, index, t, OVERFLOW)
-            return
-        x = allocate(m, index, t, demand)
-        p.i_system -= t
-        if p.dispatch == CENTRAL:
-            push_held(m, p, x)
-        else:
-            push_queue(m, p, r, x)
-        return
-    p.i_system -= t
-    begin(m, p, i, rep, allocate(m, index, t, demand), t)
+from sim.kernel.timers import next_of, rekey, set_deadline, set_expiry, set_rare
 
 
 @inline

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
-from sim.kernel.arrivals import duration_ns, uniforms
+from sim.kernel.chance import duration_ns, uniforms
 from sim.kernel.heaps import set_key
-from sim.kernel.service import write_row
+from sim.kernel.recording import write_row
+from sim.kernel.replicas import link
 from sim.kernel.state import (
     CLASS_SHIFT,
     DECRYPTING,
@@ -26,7 +27,7 @@ from sim.kernel.state import (
     pulls_of,
     replicas_of,
 )
-from sim.kernel.timers import find_stage, link, rekey
+from sim.kernel.timers import find_stage, rekey
 
 
 @inner

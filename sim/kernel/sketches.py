@@ -3,10 +3,6 @@
 A span's bucket is the top bits of its float64 pattern: 64 buckets an octave from 2^14 ns (16 µs) to 2^44 ns
 (4.9 h); shorter and longer ones count in the end buckets. A quantile is a bucket's middle, so within that
 range it is off by at most 0.8 % of the value. Sketches add.
-
-A pod has two. That of its served requests, which every request touches, is one array. That of the cold ones
-among them, which few pods need much of, is kept in pages of an octave, taken from a pool when a request
-first falls into it: a pod's cold starts lie within a few octaves, and pods without any take no page.
 """
 
 from __future__ import annotations
@@ -17,28 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import BadInput
-from sim.kernel.state import (
-    BUCKET_SHIFT,
-    BUCKETS,
-    FIRST_BUCKET,
-    OCTAVES,
-    PAGE,
-    cold_of,
-    inline,
-    inner,
-    pages_of,
-)
+from sim.kernel.state import BUCKET_SHIFT, BUCKETS, FIRST_BUCKET, OCTAVES, PAGE
 
 __all__ = [
     "BUCKETS",
     "EDGES_NS",
     "FIRST_BUCKET",
     "Sketch",
-    "bucket_of",
     "count",
-    "count_cold",
-    "count_in",
-    "drop_cold",
     "empty",
     "gathered",
     "mean_ns",
@@ -54,50 +36,8 @@ EDGES_NS: npt.NDArray[np.float64] = (
 """Bucket i counts spans from EDGES_NS[i] up to EDGES_NS[i + 1] [ns]."""
 
 
-@inline
-def bucket_of(span_ns):  # type: ignore[no-untyped-def]
-    """The bucket in which a time span counts."""
-    bucket = (np.float64(span_ns).view(np.int64) >> BUCKET_SHIFT) - FIRST_BUCKET
-    return max(0, min(bucket, BUCKETS - 1))
-
-
-@inline
-def count_in(sketch, span_ns):  # type: ignore[no-untyped-def]
-    """Adds a time span to a sketch."""
-    sketch[bucket_of(span_ns)] += 1
-
-
-@inner
-def count_cold(m, i, span_ns):  # type: ignore[no-untyped-def]
-    """Adds a time span to pod i's sketch of cold requests; the caller made sure of room for a page."""
-    bucket = bucket_of(span_ns)
-    octaves = cold_of(m, i)
-    pages = pages_of(m)
-    page = octaves[bucket // PAGE]
-    if page < 0:
-        page = m.page_free
-        m.page_free = pages[page, 0]  # the first count of a free page is the next free page
-        pages[page, 0] = 0
-        octaves[bucket // PAGE] = page
-    pages[page, bucket % PAGE] += 1
-
-
-@inner
-def drop_cold(m, i):  # type: ignore[no-untyped-def]
-    """Empties pod i's sketch of cold requests: its pages are free again."""
-    octaves = cold_of(m, i)
-    pages = pages_of(m)
-    for octave in range(OCTAVES):
-        page = octaves[octave]
-        if page >= 0:
-            octaves[octave] = -1
-            pages[page, :] = 0
-            pages[page, 0] = m.page_free
-            m.page_free = page
-
-
 def gathered(octaves: npt.NDArray[np.int32], pages: npt.NDArray[np.int64]) -> Sketch:
-    """A sketch that is kept in pages, in one piece.
+    """A sketch that is kept in pages (see `recording`), in one piece.
 
     Args:
         octaves: the page of each octave; -1: none.

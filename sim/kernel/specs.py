@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from protocol.errors import BadInput
 from protocol.units import NEVER_NS
@@ -251,6 +251,3 @@ class NodeUse:
     gpus: int
     cached_bytes: int
     pulls: int
-
-
-Row = Any  # a structured numpy array's element; numpy has no static type for it

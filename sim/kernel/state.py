@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 from protocol import scaling
 
 NEVER: Final = 2**63 - 1
+WORD: Final = 2**64 - 1  # x & WORD is an integral that wrapped, as Python's int
 FAR_NS: Final = 10**18  # longest duration a draw may give: 31 years
 
 # What the entry point answers.
@@ -166,6 +167,7 @@ META = np.dtype([
 # fmt: on
 
 OUTCOME_COUNT: Final = 8
+ROW_MARGIN: Final = 64  # more rows than any one event but APPLY can write
 BUCKET_SHIFT: Final = 46  # 6 of the 52 mantissa bits: 64 buckets an octave
 FIRST_BUCKET: Final = (1023 + 14) << 6  # 2^14 ns = 16 µs; less counts as this
 BUCKETS: Final = (44 - 14) * 64 + 1  # up to 2^44 ns = 4.9 h; more counts as the last

@@ -1,4 +1,4 @@
-"""A pod's timers and its place in the plane's order; lists of replicas that wait for the same thing."""
+"""A pod's timers and its place in the plane's order, in compiled code."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sim.kernel.state import (
     inner,
     pods_of,
     replicas_of,
+    requests_of,
 )
 
 
@@ -28,6 +29,15 @@ def set_expiry(m, p):  # type: ignore[no-untyped-def]
         p.expire_ns = NEVER
     else:
         p.expire_ns = replicas_of(m)[p.idle_bottom].idle_since + p.idle_ns
+
+
+@inner
+def set_deadline(m, p):  # type: ignore[no-untyped-def]
+    """When the first held request gives up: only while no replica is ready."""
+    if p.held_head < 0 or p.n_ready > 0 or p.wait_limit == NEVER:
+        p.deadline_ns = NEVER
+    else:
+        p.deadline_ns = max(p.zero_since, requests_of(m)[p.held_head].arrival + p.wait_limit)
 
 
 @inline
@@ -92,27 +102,3 @@ def find_stage(m, p):  # type: ignore[no-untyped-def]
             p.stage_ns = replicas[r].stage_end
             p.stage_rep = r
         r = replicas[r].next
-
-
-@inner
-def link(m, head, rep):  # type: ignore[no-untyped-def]
-    """Puts a replica before `head` in a list of waiters; returns the new head."""
-    replicas = replicas_of(m)
-    replicas[rep].link_prev = -1
-    replicas[rep].link_next = head
-    if head >= 0:
-        replicas[head].link_prev = rep
-    return rep
-
-
-@inner
-def unlink(m, head, rep):  # type: ignore[no-untyped-def]
-    """Takes a replica out of a list of waiters; returns the new head."""
-    replicas = replicas_of(m)
-    r = replicas[rep]
-    if r.link_next >= 0:
-        replicas[r.link_next].link_prev = r.link_prev
-    if r.link_prev >= 0:
-        replicas[r.link_prev].link_next = r.link_next
-        return head
-    return r.link_next

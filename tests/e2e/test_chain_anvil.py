@@ -22,8 +22,8 @@ pytestmark = pytest.mark.e2e
 
 CONFIRMATIONS = 3
 BLOCK_S = 0.1
-UNHURRIED = dataclasses.replace(QUICK, poll_s=1.0)
-"""At a base fee of 1 gwei and a tip of 1, 3 are offered; a refusal raises it by 12.5 % a poll: 6 is passed after 6 s."""
+UNHURRIED = dataclasses.replace(QUICK, poll_s=1.0, bump_s=1.0)
+"""At a base fee of 1 gwei and a tip of 1, 3 are offered, and 12.5 % more each second: 6 is passed after 6 s."""
 
 
 class AnvilBench(LiveBench):
@@ -36,6 +36,7 @@ class AnvilBench(LiveBench):
         self._mining = mining
         self._relay = relay
         mining.base_wei = GWEI
+        node.rpc("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
         node.mine()
         self._settings = settings.model_copy(update={"confirmations": CONFIRMATIONS})
         self.mine: Chain = self._chain(PUBLISHER, relay.url)

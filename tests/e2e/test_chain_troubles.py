@@ -202,7 +202,7 @@ def test_the_price_cap_is_kept(place: Place) -> None:
     chain = place.chain(place.relayed(), pace=pace, cap_wei=cap_wei)
     transaction = place.prepare(chain, claim(300))
     raise_base_fee(place.node, 50 * GWEI)
-    unknown = place.send(chain, transaction, 80)
+    unknown = place.send(chain, transaction, 500)
     assert isinstance(unknown, TxUnknown) and "not mined" in unknown.reason
     assert len(set(sent)) > 1 and cap_wei * 4 // 5 < max(sent) <= cap_wei
     dear = place.run(chain.prepare(claim(301)))

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.sim.test_faults import faulty, sound
 from tests.sim.worlds import START, Data, Played, S
 
@@ -99,6 +101,16 @@ def test_reorganisations_deeper_than_the_confirmations_are_said_not_broken(tmp_p
     assert sum(f["believed"] for f in undone(run)) > 0
     (warning,) = run.outcome.warnings
     assert "believed" in warning
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_what_was_believed_is_not_lost_so_nobody_waits_for_a_nonce_that_never_comes(
+    seed: int, tmp_path: Path
+) -> None:
+    """With seed 2 the listing of the provider is undone after it was believed, mined again, and undone again at once."""
+    reorgs = {"prob": "10%", "deeper": "90%", "most": 12, "dropped": "20%", "past_confirmations": True}
+    run = sound({**faulty(pod=RUNWAY, chain={"confirmations": 2, "reorgs": reorgs}), "seed": seed}, tmp_path)
+    assert any(f["believed"] for f in undone(run)) and run.rows("deployments", outcome="running")
 
 
 def test_dear_gas_and_reorganisations_and_the_adversary_at_once(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sim.reference.plane import ReferencePlane
 from sim.simulation import Simulation
 from sim.tasks import call_at
 from tests.sim.worlds import PUBLISHER, START, Data, Played, S, play, provider, publisher, text, world, worlds
@@ -61,6 +62,13 @@ def test_another_seed_is_another_world(tmp_path: Path) -> None:
     one, two = play(BUSY, tmp_path / "one"), play({**BUSY, "seed": 2}, tmp_path / "two")
     same = {name for name, digest in one.hashes.items() if two.hashes[name] == digest}
     assert same <= {"conservation", "prices"}
+
+
+def test_the_reference_engine_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one byte is the compiled kernel's own."""
+    kernel = play(BUSY, tmp_path / "kernel")
+    monkeypatch.setattr("sim.world.DataPlane", ReferencePlane)
+    assert play(BUSY, tmp_path / "reference").hashes == kernel.hashes
 
 
 PROGRAM = """

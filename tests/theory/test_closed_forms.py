@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sim.kernel.plane import DataPlane, PodSpec
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import PodSpec
 from sim.laws import Constant, Exponential, Law, Lognormal, Uniform
 from tests.sim.kernel.worlds import HUGE, START, S, fixed, pod
 

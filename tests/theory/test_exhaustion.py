@@ -17,7 +17,8 @@ import pytest
 from protocol.metering import Change, crossing
 from protocol.pricing import COST_SCALE
 from protocol.units import NS_PER_MS
-from sim.kernel.plane import DataPlane, StartUp
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import StartUp
 from sim.laws import Constant, Exponential
 from tests.sim.kernel.worlds import HUGE, START, S, per_request, pod
 from tests.theory.test_scale_to_zero import theory

@@ -12,7 +12,7 @@ import statistics
 
 import pytest
 
-from sim.kernel.plane import StartUp
+from sim.kernel.specs import StartUp
 from sim.laws import Constant, Exponential, Law
 from tests.sim.kernel.worlds import S, per_request, pod, run
 

@@ -152,9 +152,9 @@ def test_depths_follow_their_law() -> None:
 
 def test_what_is_lost_is_lost_by_chance_unless_it_was_final() -> None:
     forks = Forks(prob=0.5, most=6, drop_prob=0.3, final=4, lost=(5, 6))
-    lost = sum(forks.drops(at_block, place, 4) for at_block in range(2000) for place in range(5))
+    lost = sum(forks.drops(at_block, place, 3) for at_block in range(2000) for place in range(5))
     assert abs(lost - 3000) < 4.5 * (10_000 * 0.21) ** 0.5
-    assert not any(forks.drops(at_block, 0, 5) for at_block in range(2000))
+    assert not any(forks.drops(at_block, 0, 4) for at_block in range(2000))
 
 
 def test_a_lost_transaction_is_sent_again_and_those_behind_it_wait() -> None:

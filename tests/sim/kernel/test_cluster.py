@@ -9,8 +9,8 @@ import pytest
 
 from protocol.errors import BadInput
 from sim.kernel import sketches
-from sim.kernel.plane import DataPlane, NodeSpec, PodSpec, StartUp
-from sim.kernel.specs import OUTCOMES
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import OUTCOMES, NodeSpec, PodSpec, StartUp
 from sim.laws import Constant, Exponential
 from sim.traffic import Replay
 from tests.sim.kernel.worlds import HUGE, START, S, fixed, keda, kpa, per_request, pod, run

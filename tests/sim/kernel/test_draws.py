@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.kernel import arrivals, draws
+from sim.kernel import chance, draws
 from sim.laws import Exponential
 
 # Random123 1.14, tests/kat_vectors, lines "philox4x32 10".
@@ -27,11 +27,11 @@ KNOWN = [
 
 
 def _block(words: Any) -> Any:
-    return arrivals.philox(words[0], words[1], words[2], words[3], words[4], words[5])
+    return chance.philox(words[0], words[1], words[2], words[3], words[4], words[5])
 
 
 def _pair(k0: Any, k1: Any, index: Any) -> Any:
-    return arrivals.uniforms(k0, k1, index)
+    return chance.uniforms(k0, k1, index)
 
 
 compiled_block = numba.njit(_block)

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import BadInput
-from sim.kernel import sketches
-from sim.kernel.plane import DataPlane, PodSpec, StartUp
-from sim.kernel.specs import SERVED
+from sim.kernel import recording, sketches
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import SERVED, PodSpec, StartUp
 from sim.laws import Exponential, Lognormal
 from sim.traffic import Replay
 from tests.sim.kernel.worlds import HUGE, START, S, fixed, keda, kpa, per_request, pod, run
 
 
 def _count(sketch: Any, span_ns: Any) -> None:
-    sketches.count_in(sketch, span_ns)
+    recording.count_in(sketch, span_ns)
 
 
 count_compiled = numba.njit(_count)

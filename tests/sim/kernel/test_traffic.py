@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from protocol.errors import BadInput
-from sim.kernel.plane import DataPlane, PodSpec
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import PodSpec
 from sim.laws import Exponential
 from sim.traffic import Mmpp, Poisson, Replay, Trace, Traffic
 from tests.sim.kernel.worlds import HUGE, START, S, fixed, keda, kpa, per_request, pod, run

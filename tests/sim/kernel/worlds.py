@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from protocol import scaling
 from protocol.units import NEVER_NS
-from sim.kernel.plane import DataPlane, Keys, NodeSpec, PodSpec, Scaling
+from sim.kernel.plane import DataPlane
+from sim.kernel.specs import Keys, NodeSpec, PodSpec, Scaling
 from sim.laws import Constant, Law
 from sim.traffic import Poisson, Traffic
 

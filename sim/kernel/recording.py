@@ -1,0 +1,94 @@
+"""What is written down as it happens, in compiled code: transition rows, sampled requests, latency sketches.
+
+A pod has two sketches. That of its served requests, which every request touches, is one array. That of the
+cold ones among them, which few pods need much of, is kept in pages of an octave, taken from a pool when a
+request first falls into it: a pod's cold starts lie within a few octaves, and pods without any take no page.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.kernel.state import (
+    BUCKET_SHIFT,
+    BUCKETS,
+    FIRST_BUCKET,
+    OCTAVES,
+    PAGE,
+    cold_of,
+    inline,
+    inner,
+    pages_of,
+    rows_of,
+    samples_of,
+)
+
+
+@inline
+def write_row(m, p, t, kind, a, b):  # type: ignore[no-untyped-def]
+    """Records a transition; the caller made sure of room."""
+    row = rows_of(m)[m.rows_used]
+    m.rows_used += 1
+    row.t_ns = t
+    row.pod_index = p.pod_index
+    row.kind = kind
+    row.a = a
+    row.b = b
+
+
+@inline
+def sample(m, p, index, arrival, start, end, outcome, cold, ordinal):  # type: ignore[no-untyped-def]
+    """Records a request that has ended, when it is one of the sampled."""
+    if p.sample_every > 0 and index % p.sample_every == 0:
+        s = samples_of(m)[m.samples_used]
+        m.samples_used += 1
+        s.pod_index = p.pod_index
+        s.index = index
+        s.arrival_ns = arrival
+        s.start_ns = start
+        s.end_ns = end
+        s.outcome = outcome
+        s.cold = cold
+        s.replica = ordinal
+
+
+@inline
+def bucket_of(span_ns):  # type: ignore[no-untyped-def]
+    """The bucket in which a time span counts."""
+    bucket = (np.float64(span_ns).view(np.int64) >> BUCKET_SHIFT) - FIRST_BUCKET
+    return max(0, min(bucket, BUCKETS - 1))
+
+
+@inline
+def count_in(sketch, span_ns):  # type: ignore[no-untyped-def]
+    """Adds a time span to a sketch."""
+    sketch[bucket_of(span_ns)] += 1
+
+
+@inner
+def count_cold(m, i, span_ns):  # type: ignore[no-untyped-def]
+    """Adds a time span to pod i's sketch of cold requests; the caller made sure of room for a page."""
+    bucket = bucket_of(span_ns)
+    octaves = cold_of(m, i)
+    pages = pages_of(m)
+    page = octaves[bucket // PAGE]
+    if page < 0:
+        page = m.page_free
+        m.page_free = pages[page, 0]  # the first count of a free page is the next free page
+        pages[page, 0] = 0
+        octaves[bucket // PAGE] = page
+    pages[page, bucket % PAGE] += 1
+
+
+@inner
+def drop_cold(m, i):  # type: ignore[no-untyped-def]
+    """Empties pod i's sketch of cold requests: its pages are free again."""
+    octaves = cold_of(m, i)
+    pages = pages_of(m)
+    for octave in range(OCTAVES):
+        page = octaves[octave]
+        if page >= 0:
+            octaves[octave] = -1
+            pages[page, :] = 0
+            pages[page, 0] = m.page_free
+            m.page_free = page

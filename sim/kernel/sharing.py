@@ -1,0 +1,66 @@
+"""Processor sharing in compiled code: n requests on a replica each progress at rate min(1, slots / n).
+
+They are in one pairing heap a replica, ordered by the virtual time at which they finish. A replica's virtual
+time is the service that a request would have had which was there since the replica was last empty.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sim.kernel.heaps import merge
+from sim.kernel.state import NEVER, inner, replicas_of, requests_of
+
+
+@inner
+def share_until(p, r, t):  # type: ignore[no-untyped-def]
+    """Brings a replica's virtual time [ns] to `t`."""
+    n = r.in_service
+    if n == 0:
+        r.v = 0.0
+    elif n <= p.slots:
+        r.v += float(t - r.v_last)
+    else:
+        r.v += float(t - r.v_last) * (float(p.slots) / n)
+    r.v_last = t
+
+
+@inner
+def share_next(m, p, r):  # type: ignore[no-untyped-def]
+    """Sets the instant at which the replica's next request finishes."""
+    if r.root < 0:
+        r.next_ns = NEVER
+        return
+    left = np.int64(requests_of(m)[r.root].end).view(np.float64) - r.v
+    if r.in_service > p.slots:
+        left *= r.in_service / float(p.slots)
+    r.next_ns = r.v_last + max(0, math.ceil(left))
+
+
+@inner
+def share_least(m, p):  # type: ignore[no-untyped-def]
+    """Sets the pod's next completion under processor sharing: ties go to the older replica."""
+    replicas = replicas_of(m)
+    p.done_ns = NEVER
+    p.done_rep = -1
+    least = NEVER
+    for head in (p.ready_head, p.other_head):
+        r = head
+        while r >= 0:
+            at = replicas[r].next_ns
+            if at < p.done_ns or (at == p.done_ns and at < NEVER and replicas[r].ordinal < least):
+                p.done_ns = at
+                p.done_rep = r
+                least = replicas[r].ordinal
+            r = replicas[r].next
+
+
+@inner
+def begin_shared(m, p, r, x, t):  # type: ignore[no-untyped-def]
+    """Puts a request among those that share a replica; the caller counts it."""
+    q = requests_of(m)[x]
+    share_until(p, r, t)
+    q.end = np.float64(r.v + q.demand).view(np.int64)  # the order of positive floats is that of their bits
+    r.root = merge(requests_of(m), r.root, x)

@@ -1,0 +1,337 @@
+"""One pod: its requests, its replicas, its scaling rule, and what it has done so far."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from protocol import scaling
+from protocol.units import NEVER_NS, NS_PER_MS
+from sim.kernel import state
+from sim.kernel.specs import OUTCOMES
+
+if TYPE_CHECKING:
+    from sim.kernel.specs import PodSpec
+    from sim.reference.machines import Node
+    from sim.reference.sources import Arrivals
+
+RULES: Final = {"keda": scaling.keda, "kpa": scaling.kpa, "fixed": scaling.fixed}
+STARTS: Final = {
+    "keda": scaling.keda_start,
+    "kpa": scaling.kpa_start,
+    "fixed": scaling.fixed_start,
+    "per_request": scaling.per_request_start,
+}
+
+
+class Stage(IntEnum):
+    """What a replica does."""
+
+    UNPLACED = 0
+    SCHEDULING = 1
+    PULLING = 2
+    DECRYPTING = 3
+    STARTING = 4
+    READY = 5
+    DRAINING = 6
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """A request in the system.
+
+    Attributes:
+        index: its number in the pod.
+        arrival_ns, start_ns: when it came, and when its service began (-1: not yet) [Unix ns].
+        demand_ns: what it asks of a server.
+        end: under `slots` when it is served [Unix ns]; under processor sharing the service that each request of its
+            replica must have had by then [ns].
+        replica: who serves it.
+        cold: whether it waited for a replica to start.
+    """
+
+    index: int
+    arrival_ns: int
+    demand_ns: int
+    start_ns: int = -1
+    end: float = 0
+    replica: Replica | None = None
+    cold: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Replica:
+    """One replica.
+
+    Attributes:
+        ordinal: its number in the pod; later ones are newer.
+        stage, stage_end_ns: what it does, and until when [Unix ns].
+        node: where.
+        serves, queue: requests in service, and those that wait for this replica alone.
+        begun: requests whose service ever began here.
+        idle_since_ns: when it last became idle [Unix ns].
+        billed: whether its container runs.
+        had_ns, had_at_ns: processor sharing: service that each request has had, and as of when.
+        next_ns: processor sharing: when its next request is served.
+    """
+
+    ordinal: int
+    stage: Stage = Stage.UNPLACED
+    stage_end_ns: int = NEVER_NS
+    node: Node | None = None
+    serves: list[Request] = field(default_factory=list)
+    queue: deque[Request] = field(default_factory=deque)
+    begun: int = 0
+    idle_since_ns: int = 0
+    billed: bool = False
+    had_ns: float = 0.0
+    had_at_ns: int = 0
+    next_ns: int = NEVER_NS
+
+    @property
+    def load(self) -> int:
+        """Requests that it has."""
+        return len(self.serves) + len(self.queue)
+
+    def least(self) -> Request:
+        """The request that is served next."""
+        return min(self.serves, key=lambda request: (request.end, request.index))
+
+    def share_until(self, now_ns: int, slots: int) -> None:
+        """Processor sharing: bring what each request has had up to now."""
+        n = len(self.serves)
+        if n == 0:
+            self.had_ns = 0.0
+        elif n <= slots:
+            self.had_ns += float(now_ns - self.had_at_ns)
+        else:
+            self.had_ns += float(now_ns - self.had_at_ns) * (float(slots) / n)
+        self.had_at_ns = now_ns
+
+    def look(self, slots: int) -> None:
+        """Processor sharing: when the next request is served."""
+        self.next_ns = NEVER_NS
+        if self.serves:
+            left = self.least().end - self.had_ns
+            if len(self.serves) > slots:
+                left *= len(self.serves) / float(slots)
+            self.next_ns = self.had_at_ns + max(0, math.ceil(left))
+
+
+class Pod:
+    """A pod as its provider runs it. Attributes named as in `PodSpec` and `PodCounters` mean the same."""
+
+    def __init__(self, spec: PodSpec, arrivals: Arrivals, now_ns: int) -> None:
+        self.spec = spec
+        self.source = arrivals
+        self.status = state.ABSENT
+        self.ready: list[Replica] = []  # by ordinal
+        self.others: list[Replica] = []  # in the order in which they came to be here
+        self.idle: list[Replica] = []  # per_request: the one that has been idle for longest first
+        self.held: deque[Request] = deque()
+        self.ordinals = 0
+        self.last_chosen = -1
+        self.zero_since_ns = now_ns
+        # The scaling rule.
+        self.memory = [0] * scaling.STATE_LENGTH
+        self.desired = 0
+        self.tick_ns = self.apply_ns = NEVER_NS
+        self.seen_ns = self.seen_request_ns = 0
+        # What it has done.
+        self.upto_ns = now_ns
+        self.sums = dict.fromkeys(("system", "unplaced", "starting", "idle", "busy", "draining"), 0)
+        self.counts = dict.fromkeys(
+            (
+                "arrivals",
+                "served",
+                "cold",
+                "starts",
+                "delayed",
+                "bytes_in",
+                "bytes_out",
+                "wait_ns",
+                "latency_ns",
+            ),
+            0,
+        )
+        self.failed = dict.fromkeys(range(1, len(OUTCOMES)), 0)
+        self.billed_ms = 0  # less (or plus) the floored instants at which replicas began (or ended)
+        self.latencies_ns: list[int] = []
+        self.cold_latencies_ns: list[int] = []
+
+    # ------------------------------------------------------------ what is there
+
+    @property
+    def shares(self) -> bool:
+        """Whether its replicas share their processors."""
+        return self.spec.discipline == "processor_sharing"
+
+    @property
+    def per_request(self) -> bool:
+        """Whether its rule is `per_request`, which has no ticks."""
+        return self.spec.scaling.policy == "per_request"
+
+    @property
+    def least_replicas(self) -> int:
+        """The rule's least number of replicas."""
+        return self.spec.scaling.params[scaling.MIN_REPLICAS]
+
+    @property
+    def most_replicas(self) -> int:
+        """The rule's greatest number of replicas."""
+        return self.spec.scaling.params[scaling.MAX_REPLICAS]
+
+    @property
+    def queue_limit(self) -> float:
+        """How many may wait in one place."""
+        return math.inf if self.spec.queue_limit is None else self.spec.queue_limit
+
+    def replicas(self) -> list[Replica]:
+        """All of them."""
+        return self.others + self.ready
+
+    def staged(self, *stages: Stage) -> int:
+        """How many replicas are in these stages."""
+        return sum(replica.stage in stages for replica in self.others)
+
+    @property
+    def unplaced(self) -> int:
+        """Replicas that wait for room."""
+        return self.staged(Stage.UNPLACED)
+
+    @property
+    def starting(self) -> int:
+        """Replicas from placement to ready."""
+        return self.staged(Stage.SCHEDULING, Stage.PULLING, Stage.DECRYPTING, Stage.STARTING)
+
+    @property
+    def draining(self) -> int:
+        """Replicas that end after their last request."""
+        return self.staged(Stage.DRAINING)
+
+    @property
+    def busy(self) -> int:
+        """Ready replicas with a request."""
+        return sum(bool(replica.serves) for replica in self.ready)
+
+    @property
+    def billed(self) -> int:
+        """Replicas whose container runs."""
+        return sum(replica.billed for replica in self.replicas())
+
+    @property
+    def in_service(self) -> int:
+        """Requests in service."""
+        return sum(len(replica.serves) for replica in self.replicas())
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for one replica."""
+        return sum(len(replica.queue) for replica in self.replicas())
+
+    @property
+    def pending(self) -> int:
+        """Requests in the system."""
+        return len(self.held) + self.queued + self.in_service
+
+    def wanted(self) -> int:
+        """How many replicas to create, or (negative) to remove."""
+        coming = self.unplaced + self.starting
+        total = coming + len(self.ready)
+        if self.per_request:
+            lacking = max(len(self.held) - coming, self.least_replicas - total)
+            return max(0, min(lacking, self.most_replicas - total))
+        return self.desired - total
+
+    # ------------------------------------------------------------ when what happens next
+
+    def done(self) -> tuple[int, Replica | None]:
+        """When the next request is served, and by whom."""
+        serving = [replica for replica in self.replicas() if replica.serves]
+        if not serving:
+            return NEVER_NS, None
+        if self.shares:
+            replica = min(serving, key=lambda replica: (replica.next_ns, replica.ordinal))
+            return replica.next_ns, replica
+        replica = min(serving, key=lambda replica: (replica.least().end, replica.least().index))
+        return int(replica.least().end), replica
+
+    def stage_end(self) -> tuple[int, Replica | None]:
+        """When a replica passes to its next stage, and which; of several the one that stands first."""
+        if not self.others:
+            return NEVER_NS, None
+        replica = min(self.others, key=lambda replica: replica.stage_end_ns)
+        return replica.stage_end_ns, replica
+
+    def expiry_ns(self) -> int:
+        """When the longest idle replica has been idle for too long."""
+        total = self.unplaced + self.starting + len(self.ready)
+        idle_ns = self.spec.scaling.params[scaling.PER_REQUEST_EXPIRY_NS] if self.per_request else NEVER_NS
+        if not self.idle or total <= self.least_replicas or idle_ns == NEVER_NS:
+            return NEVER_NS
+        return self.idle[0].idle_since_ns + idle_ns
+
+    def deadline_ns(self) -> int:
+        """When the first held request gives up, which it does only while no replica is ready."""
+        if not self.held or self.ready or self.spec.wait_limit_ns == NEVER_NS:
+            return NEVER_NS
+        return max(self.zero_since_ns, self.held[0].arrival_ns + self.spec.wait_limit_ns)
+
+    # ------------------------------------------------------------ what it has done
+
+    def bring_to(self, now_ns: int) -> None:
+        """Add to every integral what is there now; called before anything changes."""
+        span_ns = now_ns - self.upto_ns
+        busy = self.busy
+        for name, count in (
+            ("system", self.pending),
+            ("unplaced", self.unplaced),
+            ("starting", self.starting),
+            ("idle", len(self.ready) - busy),
+            ("busy", busy),
+            ("draining", self.draining),
+        ):
+            self.sums[name] += count * span_ns
+        self.upto_ns = now_ns
+
+    def replica_ms(self, now_ns: int) -> int:
+        """Billed replica-milliseconds."""
+        return self.billed_ms + self.billed * (now_ns // NS_PER_MS)
+
+    # ------------------------------------------------------------ the scaling rule
+
+    def start_rule(self, at_ns: int) -> None:
+        """The rule begins: due at `at_ns`, nothing desired before."""
+        policy = self.spec.scaling.policy
+        self.memory = [0] * scaling.STATE_LENGTH
+        start: Any = STARTS[policy]
+        start(self.memory, at_ns)
+        self.desired = 0
+        self.tick_ns = NEVER_NS if self.per_request else self.memory[scaling.NEXT_NS]
+        self.apply_ns = at_ns if self.per_request else NEVER_NS
+        self.seen_ns = at_ns
+        self.seen_request_ns = self.sums["system"] + self.pending * (at_ns - self.upto_ns)
+
+    def touch(self, now_ns: int) -> None:
+        """A request came or went."""
+        if self.spec.scaling.policy == "keda":
+            scaling.keda_touch(self.memory, now_ns)
+
+    def call_rule(self, now_ns: int) -> None:
+        """Ask the rule how many replicas it wants; carried out by an event of its own at this instant."""
+        pending_m = self.pending * 1000
+        policy, params = self.spec.scaling.policy, self.spec.scaling.params
+        rule: Any = RULES[policy]
+        if policy == "kpa":
+            self.bring_to(now_ns)
+            work, span_ns = self.sums["system"] - self.seen_request_ns, now_ns - self.seen_ns
+            mean_m = -(-work * 1000 // span_ns) if self.desired != 0 and span_ns > 0 else pending_m
+            self.seen_request_ns, self.seen_ns = self.sums["system"], now_ns
+            self.desired = rule(self.memory, params, now_ns, mean_m, len(self.ready))
+        if policy != "kpa" or (self.desired == 0 and pending_m > 0):
+            self.desired = rule(self.memory, params, now_ns, pending_m, len(self.ready))
+        self.tick_ns = self.memory[scaling.NEXT_NS]
+        self.apply_ns = now_ns if self.wanted() != 0 else NEVER_NS
