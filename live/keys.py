@@ -38,7 +38,7 @@ def read_key(path: Path, password: Callable[[], str]) -> LocalAccount:
         else:
             key = bytes.fromhex(text.removeprefix("0x"))
         account: LocalAccount = Account.from_key(key)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, NotImplementedError, RecursionError) as error:
         told = "the password is wrong" if "MAC" in str(error) else "no key file, and not 64 hex digits"
         raise BadInput(f"{path}: {told}") from None
     return account

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from live.tasks import Process
     from protocol.payment import ChannelKey
     from protocol.units import Address
+
+log = logging.getLogger(__name__)
 
 NO_ANSWER: Final = (NodeError, NotKnown, CallReverted, PeerFault)
 """What ends a read without an answer: the world failed, or the contracts answer nonsense."""
@@ -122,25 +125,35 @@ class NodeChain:
             )
         data, to = call_data(command), target(command, self._terms)
 
-        def ask(node: Endpoint) -> tuple[int, int, int, int | None]:
+        def ask(node: Endpoint) -> tuple[int, int, int, int, int | None]:
             base_wei, tip_wei = _price(node)
             try:
                 estimate: int | None = node.estimate(sender=self._owner, to=to, data=data)
             except (CallReverted, NodeRefused):
                 estimate = None  # it may depend on what is not mined yet, or the purse is empty: `send` tells
-            return node.nonce(self._owner, "pending"), base_wei, tip_wei, estimate
+            pending, mined = node.nonce(self._owner, "pending"), node.nonce(self._owner, "latest")
+            return mined, pending, base_wei, tip_wei, estimate
 
         until_ns = self._process.now_ns() + int(self._fees.prepare_s * NS_PER_S)
         try:
             answers = await self._nodes.all(ask, until_ns=until_ns)
         except NO_ANSWER as error:
             return Unknown(str(error))
-        pending, bases_wei, tips_wei, estimates = zip(*answers, strict=True)
+        mined, pending, bases_wei, tips_wei, estimates = zip(*answers, strict=True)
         base_wei, tip_wei, cap_wei = max(bases_wei), max(tips_wei), self._fees.cap_wei
         if base_wei + tip_wei > cap_wei:
             return Unknown(f"gas costs {base_wei + tip_wei} wei; the most that is paid is {cap_wei} wei")
         # From here on nothing is awaited: two tasks that prepare at once get two nonces.
-        nonce = self._prepared = max(*pending, self._prepared + 1)
+        nonce = max(*mined, self._prepared + 1)
+        if min(mined) < nonce != self._prepared + 1:
+            # Believed, a nonce that is too high would never be mined, and nothing after it.
+            log.error("ALARM: endpoints differ: transactions mined of %s", format_address(self._owner))
+            return Unknown(
+                f"endpoints differ: {' and '.join(map(str, mined))} transactions are mined of this key"
+            )
+        if max(pending) > nonce:
+            return Unknown("a transaction of this key that was not prepared here is under way")
+        self._prepared = nonce
         signed = Unsigned(
             chain_id=self._terms.chain_id,
             nonce=nonce,

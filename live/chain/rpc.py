@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+from urllib.parse import urlsplit
 
 from eth_utils.exceptions import ValidationError
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -41,9 +42,20 @@ SHOWN: Final = 160
 """So much of a foreign message is shown [characters]."""
 RETRY_S: Final = 5
 """When another try makes sense after an endpoint failed [s]."""
-_ENDED_BADLY: Final = ("revert", "out of gas", "gas required exceeds", "execution aborted")
-"""What nodes say of a call that was simulated and came to no good end."""
-_MALFORMED: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, ValidationError)
+REVERTED: Final = 3
+"""geth's code of a call that was reverted."""
+_ENDED_BADLY: Final = (
+    "execution reverted",
+    "vm exception",
+    "vm execution error",
+    "out of gas",
+    "gas required exceeds",
+)
+"""What nodes say of a call that was simulated and came to no good end. That they gave it up for want of time
+(geth: "execution aborted (timeout = 5s)") says nothing of the call."""
+_MALFORMED: Final = (
+    KeyError, TypeError, ValueError, AttributeError, IndexError, ValidationError, RecursionError,
+)  # fmt: skip
 """What web3 raises when it reads an answer that is not what was asked for."""
 
 
@@ -58,12 +70,14 @@ class NodeRefused(NodeError):
         where: the endpoint.
         code: JSON-RPC's code.
         message: the node's words.
+        data: what else it told.
     """
 
-    def __init__(self, where: str, code: int, message: str) -> None:
+    def __init__(self, where: str, code: int, message: str, data: Any = None) -> None:
         super().__init__(f"{where}: {message[:SHOWN]} ({code})", sent=True, retry_after_s=RETRY_S)
         self.code = code
         self.message = message
+        self.data = data
 
 
 class CallReverted(TrustedPodsError):
@@ -151,9 +165,14 @@ class Endpoint:
         Raises:
             BadInput: it is no such address.
         """
-        scheme, found, rest = url.partition("://")
+        scheme, _, rest = url.partition("://")
         host = rest.partition("/")[0].rpartition("@")[2]
-        if scheme not in ("http", "https") or not found or not host:
+        try:
+            parts = urlsplit(url)
+            named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:  # a port that is none, half an IPv6 address
+            named = False
+        if scheme not in ("http", "https") or not named:
             raise BadInput(f"{url.partition('@')[0]!r} is no endpoint: http://… or https://… is wanted")
         provider = HTTPProvider(
             url,
@@ -193,7 +212,8 @@ class Endpoint:
         Raises:
             CallReverted: it refused.
         """
-        return self._ask(lambda eth: bytes(eth.call({"to": _text(to), "data": _hex(data)}, self._at(block))))
+        message: dict[str, Any] = {"to": _text(to), "data": _hex(data)}
+        return self._simulate(lambda eth: bytes(eth.call(message, self._at(block))))
 
     def balance(self, owner: Address, block: Block) -> int:
         """What `owner` holds of the gas token at a block [wei]."""
@@ -206,7 +226,7 @@ class Endpoint:
             CallReverted: it would be refused.
         """
         message = {**_message(sender, to, data), "gas": gas}
-        return self._ask(lambda eth: bytes(eth.call(message, number)))
+        return self._simulate(lambda eth: bytes(eth.call(message, number)))
 
     def estimate(self, *, sender: Address, to: Address | None, data: bytes) -> int:
         """Gas that a transaction would take after the newest block.
@@ -215,7 +235,7 @@ class Endpoint:
             CallReverted: it would be refused.
         """
         message = _message(sender, to, data)
-        return self._ask(lambda eth: int(eth.estimate_gas(message, "latest")))
+        return self._simulate(lambda eth: int(eth.estimate_gas(message, "latest")))
 
     def tip_wei(self) -> int:
         """What the endpoint advises to pay on top of the base fee [wei a unit of gas]."""
@@ -310,11 +330,22 @@ class Endpoint:
     def _at(self, block: Block) -> BlockIdentifier:
         return cast("BlockIdentifier", _hex(block.hash) if self._by_hash else block.number)
 
+    def _simulate(self, question: Callable[[Any], T]) -> T:
+        """Ask for the outcome of a call, which may be that it is refused. Nothing else that is asked can be."""
+        try:
+            return self._ask(question)
+        except NodeRefused as refused:
+            words = refused.message.lower()
+            bad_end = refused.code == REVERTED or any(word in words for word in _ENDED_BADLY)
+            if bad_end and "timeout" not in words:
+                raise CallReverted(_revert_data(refused.data)) from refused
+            raise
+
     def _ask(self, question: Callable[[Any], T]) -> T:
         try:
             return question(self._w3.eth)
         except ContractLogicError as error:
-            raise CallReverted(_revert_data(error.data)) from error
+            raise NodeRefused(self.name, REVERTED, str(error.message), error.data) from error
         except Web3RPCError as error:
             self._refused(error)
         except BadResponseFormat as error:
@@ -331,9 +362,8 @@ class Endpoint:
         if not isinstance(answer, dict):
             answer = {"message": str(answer)}
         message, code = str(answer.get("message", error)), answer.get("code", 0)
-        if code == 3 or any(word in message.lower() for word in _ENDED_BADLY):  # 3: geth's code of a revert
-            raise CallReverted(_revert_data(answer.get("data"))) from error
-        raise NodeRefused(self.name, code if isinstance(code, int) else 0, message) from error
+        code = code if isinstance(code, int) else 0
+        raise NodeRefused(self.name, code, message, answer.get("data")) from error
 
     def _nonsense(self, error: Exception) -> NodeError:
         what = f"{type(error).__name__}: {error}"[:SHOWN].replace("\n", " ")

@@ -220,7 +220,8 @@ class Sending:
                 until_ns=until_ns,
             )
         except CallReverted as reverted:
-            return TxReverted(error_name(reverted.data), 0)
+            # Without data it may have been the node's own limit that ended it: then the chain shall tell.
+            return TxReverted(error_name(reverted.data), 0) if reverted.data else None
         return None
 
     async def _hand_over(self, signed: Signed, *, until_ns: int) -> Verdict | str:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 BUMP: Final = (5, 4)
 """A replacement pays so much more; nodes ask for 10 % (geth's `txpool.pricebump`) or 12.5 %."""
 BUMPS: Final = 20
-"""So many replacements at most: the last pays 87 times the first."""
+"""So many replacements at most: the last pays 87 times the first.
+
+Both are part of the journal's form: whoever takes a journal up finds the replacements that were sent by these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,12 @@ class Unsigned:
     tip_wei: int
 
     def bumped(self) -> Unsigned:
-        """The next replacement; both fees are rounded up."""
+        """The next replacement; both fees are rounded up, and neither stays as it was."""
         numerator, denominator = BUMP
         return replace(
             self,
-            max_fee_wei=-(-self.max_fee_wei * numerator // denominator),
-            tip_wei=-(-self.tip_wei * numerator // denominator),
+            max_fee_wei=max(self.max_fee_wei + 1, -(-self.max_fee_wei * numerator // denominator)),
+            tip_wei=max(self.tip_wei + 1, -(-self.tip_wei * numerator // denominator)),
         )
 
     def sign(self, account: LocalAccount) -> Signed:

@@ -96,7 +96,20 @@ def test_an_encrypted_key_file() -> None:
         read_key(Path("key"), lambda: "other")
 
 
-@pytest.mark.parametrize("text", ["", "11", KEY + "11", "zz" * 32, "{}", "{", '{"crypto": {}}', "\xff\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "11",
+        KEY + "11",
+        "zz" * 32,
+        "{}",
+        "{",
+        '{"crypto": {}}',
+        '{"crypto": {}, "version": 1}',
+        "\xff\xff",
+    ],
+)
 def test_what_is_no_key_is_told_without_showing_it(text: str) -> None:
     Path("key").write_bytes(text.encode("latin-1"))
     with pytest.raises(BadInput) as raised:

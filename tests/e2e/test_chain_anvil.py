@@ -22,8 +22,8 @@ pytestmark = pytest.mark.e2e
 
 CONFIRMATIONS = 3
 BLOCK_S = 0.1
-UNHURRIED = dataclasses.replace(QUICK, poll_s=1.0, bump_s=1.0)
-"""At a base fee of 1 gwei and a tip of 1, 3 are offered, and 12.5 % more each second: 6 is passed after 6 s."""
+UNHURRIED = dataclasses.replace(QUICK, poll_s=1.2, bump_s=1.2)
+"""At a base fee of 1 gwei and a tip of 1, 3 are offered, and a quarter more every 1.2 s: 9 is passed after 6 s."""
 
 
 class AnvilBench(LiveBench):
@@ -62,7 +62,7 @@ class AnvilBench(LiveBench):
         return True
 
     def make_gas_dear(self) -> None:
-        self._mining.base_wei = 6 * GWEI
+        self._mining.base_wei = 9 * GWEI
         self.mine = self._chain(PUBLISHER, self._relay.url, pace=UNHURRIED)
 
     def supports_lies(self) -> bool:

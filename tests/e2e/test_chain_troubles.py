@@ -240,7 +240,7 @@ def test_what_a_reorg_drops_is_sent_again_and_was_never_read(place: Place) -> No
         place.tasks.start("reorganise", reorganise())
         while not found:
             await place.process.sleep_until(after(place, 5))
-            early = await chain.send(transaction, deadline_ns=after(place, 5))
+            early = await chain.send(transaction, deadline_ns=after(place, 60))
             assert isinstance(early, TxUnknown)
         with Mining(place.node, BLOCK_S):
             return await chain.send(transaction, deadline_ns=after(place, WAIT))

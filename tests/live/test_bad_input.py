@@ -119,7 +119,18 @@ def test_there_is_no_such_host(deployed: EvmChain) -> None:
         checked(Endpoint.http("http://nowhere.invalid:8545", timeout_s=5), deployed.settings)
 
 
-@pytest.mark.parametrize("url", ["ws://127.0.0.1:8545", "127.0.0.1:8545", "http://", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ws://127.0.0.1:8545",
+        "127.0.0.1:8545",
+        "http://",
+        "file:///etc/passwd",
+        "http://[::1",
+        "http://x:99999",
+        "http://x:y",
+    ],
+)
 def test_other_addresses_are_no_endpoints(url: str) -> None:
     with pytest.raises(BadInput, match="is no endpoint"):
         Endpoint.http(url, timeout_s=1)

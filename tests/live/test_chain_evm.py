@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from live.tasks import Process
+from protocol.errors import PortError
 from protocol.payment import WithdrawUpTo
-from protocol.ports import Approve, Chain, Transaction, TxConfirmed, TxOutcome, TxReverted, TxUnknown
+from protocol.ports import Approve, Chain, Transaction, TxConfirmed, TxOutcome, TxReverted, TxUnknown, Unknown
 from tests.live.benches import LiveBench
 from tests.live.chains import PROVIDER, PUBLISHER, EvmChain, EvmProvider, no_channels, node_chain, owner
 from tests.suites.bench import after, pause
@@ -135,6 +137,49 @@ def test_one_whose_receipt_the_node_has_lost_is_not_said_to_be_lost(bench: EvmBe
     bench.way.twist = lambda method, params, answer: answer
     late = bench.run(bench.mine.send(prepared, deadline_ns=after(bench, 3 * bench.a_while)))
     assert isinstance(late, TxConfirmed)
+
+
+def error(code: int, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": message}}
+
+
+@pytest.mark.parametrize("words", ["execution aborted (timeout = 5s)", "state of block reverted, try again"])
+def test_a_node_that_gives_a_call_up_has_not_refused_it(bench: EvmBench, words: str) -> None:
+    prepared = bench.run(bench.mine.prepare(Approve(bench.mine.terms.payment, 5)))
+    assert isinstance(prepared, Transaction)
+    bench.way.twist = lambda method, params, answer: error(-32000, words) if method == "eth_call" else answer
+    with pytest.raises(PortError, match=re.escape(words)) as failed:
+        bench.run(bench.mine.send(prepared, deadline_ns=after(bench, bench.a_while)))
+    assert not failed.value.sent
+    bench.way.twist = lambda method, params, answer: answer
+    outcome = bench.run(bench.mine.send(prepared, deadline_ns=after(bench, 3 * bench.a_while)))
+    assert isinstance(outcome, TxConfirmed)
+
+
+def test_only_a_call_can_be_refused(bench: EvmBench) -> None:
+    """Whatever code a node gives when it is asked for a receipt: nothing is known, and nobody falls over."""
+    prepared = bench.run(bench.mine.prepare(Approve(bench.mine.terms.payment, 5)))
+    assert isinstance(prepared, Transaction)
+    busy = error(3, "execution reverted: busy")
+    bench.way.twist = lambda method, params, answer: busy if "Receipt" in method else answer
+    outcome = bench.run(bench.mine.send(prepared, deadline_ns=after(bench, bench.a_while)))
+    assert isinstance(outcome, TxUnknown) and "busy" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [("latest", "endpoints differ"), ("pending", "was not prepared here")]
+)
+def test_a_nonce_that_one_endpoint_makes_up_is_not_used(bench: EvmBench, asked: str, told: str) -> None:
+    """Journalled and sent, it would wait for ever, and everything after it."""
+
+    def too_high(method: str, params: Any, answer: Any) -> Any:
+        made_up = method == "eth_getTransactionCount" and params[1] == asked
+        return {**answer, "result": "0x3e8"} if made_up else answer
+
+    bench.lie(endpoints=2)
+    bench.way.twist = too_high
+    prepared = bench.run(bench.mine.prepare(Approve(bench.mine.terms.payment, 5)))
+    assert isinstance(prepared, Unknown) and told in prepared.reason
 
 
 def test_tasks_that_prepare_at_once_get_nonces_of_their_own(bench: EvmBench) -> None:

@@ -68,6 +68,19 @@ def test_a_ladder_ends() -> None:
     assert not ladder.can_climb(BUMPS)
 
 
+def test_a_tip_of_nothing_is_raised_as_well() -> None:
+    """geth takes a replacement only where both fees are higher."""
+    free = replace(FIRST, tip_wei=0)
+    assert free.bumped().tip_wei == 1 and free.bumped().bumped().tip_wei == 2
+
+
+def test_the_replacements_of_a_journal_are_those_of_every_release() -> None:
+    """Another ladder would not hold what was sent, and a command that was mined would be taken for lost."""
+    ladder = Ladder(FIRST.sign(PROVIDER).raw, PROVIDER, chain_id=31337, cap_wei=10**30)
+    found = [ladder.rung(at).hash.hex()[:16] for at in (0, 1, 7, 20)]
+    assert found == ["a7bfa4fb75ee7d3b", "54d76804cbd9b70a", "0e31d0113b89b7bd", "9995ff46385cc55e"]
+
+
 def test_bytes_of_another_chain_or_key_or_of_nothing_are_refused() -> None:
     raw = FIRST.sign(PROVIDER).raw
     with pytest.raises(BadInput, match="for chain 31337; this is chain 1"):
