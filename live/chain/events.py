@@ -1,7 +1,7 @@
 """What the two contracts emitted: read in bounded ranges up to the newest block that counts, and taken up again.
 
-Ranges are named by number, because nodes take no others; so the block hashes at both ends are held against the chain
-after each range. A place that was read up to carries the hashes of some blocks before it: when a reorg went deeper than
+Ranges are named by number, because nodes take no others; so the hash of a range's last block is read before its logs
+and again after them, and the blocks it begins after are held against the chain both times. A place that was read up to carries the hashes of some blocks before it: when a reorg went deeper than
 the confirmations, the reader goes back to the newest of them that is still there, and says from which block on what
 was read before no longer holds.
 """
@@ -119,6 +119,7 @@ class EventReader:
         first, last = place.next, min(newest.number, place.next + self._range - 1)
         if first > newest.number:
             return Page((), place, None, at_end=True)
+        begun = newest if last == newest.number else await self._find(last, until_ns=until_ns)
         try:
             logged = await self._nodes.same(
                 f"events of blocks {first} to {last}",
@@ -133,7 +134,9 @@ class EventReader:
         self._range = min(self._most, self._range * 2)
         end = await self._find(last, until_ns=until_ns)
         if (
-            end is None
+            begun is None
+            or end is None
+            or begun.hash != end.hash
             or await self._standing(place, until_ns=until_ns) != place
             or any(entry.block_hash != end.hash for entry in logged if entry.block_number == last)
         ):

@@ -144,6 +144,38 @@ def test_a_reorg_says_what_no_longer_holds_and_what_holds_instead(reading: Readi
     assert sorted(set(pods(kept + more))) == [1, 3] and pods(kept + more).count(3) == 1
 
 
+@pytest.mark.parametrize("range_blocks", [10, 50])
+def test_a_reorg_between_the_events_and_the_end_of_their_range_is_noticed(
+    reading: Reading, range_blocks: int
+) -> None:
+    """The last block has no event, and there are no marks: its hash alone tells that the logs are of another branch."""
+    reading.reader._range = reading.reader._most = range_blocks
+    reading.open(1)
+    with reading.chain.lock:
+        fork = reading.chain.tester.take_snapshot()
+    reading.open(2)
+    reading.chain.mine(4)
+    honest, reorganised = reading.provider.make_request, False
+
+    def late(method: Any, params: Any) -> Any:
+        nonlocal reorganised
+        answer = honest(method, params)
+        if method == "eth_getLogs" and not reorganised:
+            reorganised = True
+            with reading.chain.lock:
+                reading.chain.tester.revert_to_snapshot(fork)
+            reading.chain.mine(1)
+            reading.open(3)
+            reading.chain.mine(6)
+        return answer
+
+    reading.provider.make_request = late  # type: ignore[method-assign]
+    begin = Place(reading.chain.settings.deployed_block)
+    with pytest.raises(NotKnown, match="the chain changed"):
+        reading.read(begin)
+    assert reorganised and pods(reading.all(begin)[0]) == [1, 3]
+
+
 def test_a_node_that_refuses_a_range_is_asked_for_less(reading: Reading) -> None:
     for pod in range(1, 4):
         reading.open(pod)
