@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from protocol.ports import Block, Market
 
 GAS_ROOM: Final = (11, 10)
+COUNTS: Final = {2: "two", 3: "three"}
 NOWHERE: Final = Address(bytes(20))
 
 
@@ -52,6 +53,25 @@ class Plan:
     cap_wei: int
     deadline_s: int
     pace: Pace
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the account may send next, and for how much.
+
+    Attributes:
+        nonce: its next.
+        price_wei: of a unit of gas now [wei].
+        max_fee_wei: the most that is offered for one [wei].
+        tip_wei: of it, what the block's maker gets at most [wei].
+        held_wei: what the account holds [wei].
+    """
+
+    nonce: int
+    price_wei: int
+    max_fee_wei: int
+    tip_wei: int
+    held_wei: int
 
 
 class Deployer:
@@ -78,7 +98,7 @@ class Deployer:
             url: the endpoint's address, for the settings.
 
         Raises:
-            BadInput: the token is none, or the account cannot pay; nothing was sent.
+            BadInput: the token is none, gas is too dear, or the account cannot pay for all; nothing was sent.
             PortError: the chain cannot be asked, or a transaction is not known to count.
         """
         plan = self._plan
@@ -87,10 +107,15 @@ class Deployer:
         token, decimals = plan.token, plan.test_token_decimals
         if token is not None:
             decimals = await self._decimals(token, head.block)
-        else:
-            token, _ = await self._create(chain_id, "TestToken", encode("(uint8)", (decimals,)))
-        payment, payment_code = await self._create(chain_id, "Payment", encode("(address)", (token,)))
-        registry, registry_code = await self._create(chain_id, "Registry", b"")
+        gas = await self._gas_of_all()
+        if token is None:
+            token, _ = await self._create(
+                chain_id, "TestToken", encode("(uint8)", (decimals,)), gas["TestToken"]
+            )
+        payment, payment_code = await self._create(
+            chain_id, "Payment", encode("(address)", (token,)), gas["Payment"]
+        )
+        registry, registry_code = await self._create(chain_id, "Registry", b"", gas["Registry"])
         return ChainSettings(
             endpoints=(url,),
             chain_id=chain_id,
@@ -115,43 +140,81 @@ class Deployer:
             raise BadInput(f"no token that tells its decimals stands at {format_address(token)}") from error
         return int(decimals)
 
-    async def _create(self, chain_id: int, name: str, arguments: bytes) -> tuple[Address, bytes]:
-        """Deploy one contract; its address and the code that stands there."""
-        compiled = contracts.artifact(name)
-        data = compiled.bytecode + arguments
+    async def _gas_of_all(self) -> dict[str, int]:
+        """Gas limit of each contract's creation, once it is known that the account can pay for all of them.
 
-        def ask(node: Endpoint) -> tuple[int, int, int, int, int]:
+        Raises:
+            BadInput: it cannot, gas is too dear, or the chain refuses a contract.
+        """
+        token = self._plan.token or self._owner  # the constructor only keeps it
+        wanted = {"Payment": encode("(address)", (token,)), "Registry": b""}
+        if self._plan.token is None:
+            wanted = {"TestToken": encode("(uint8)", (self._plan.test_token_decimals,)), **wanted}
+        limits = {}
+        for name, arguments in wanted.items():
+            data = contracts.artifact(name).bytecode + arguments
+            try:
+                (gas,) = await self._nodes.all(
+                    lambda node, data=data: node.estimate(sender=self._owner, to=None, data=data),  # type: ignore[misc]
+                    until_ns=self._until_ns(),
+                )
+            except CallReverted as error:
+                raise BadInput(
+                    f"the chain refuses to create {name}: it may be older than Cancun; nothing was sent"
+                ) from error
+            limits[name] = gas * GAS_ROOM[0] // GAS_ROOM[1]
+        offer = await self._offer()
+        cost_wei = sum(limits.values()) * offer.max_fee_wei
+        if (problem := self._too_dear(offer)) is not None:
+            raise BadInput(f"{problem}; nothing was sent")
+        if offer.held_wei < cost_wei:
+            raise BadInput(
+                f"{self._account.address} holds {offer.held_wei} wei; creating the {COUNTS[len(limits)]} contracts"
+                f" may cost up to {cost_wei} wei; nothing was sent"
+            )
+        return limits
+
+    async def _offer(self) -> Offer:
+        def ask(node: Endpoint) -> tuple[int, int, int, int]:
             head = node.head()
             return (
                 node.nonce(self._owner, "pending"),
                 head.base_fee_wei,
                 node.tip_wei(),
                 node.balance(self._owner, head.block),
-                node.estimate(sender=self._owner, to=None, data=data),
             )
 
-        try:
-            ((nonce, base_wei, tip_wei, held_wei, gas),) = await self._nodes.all(
-                ask, until_ns=self._until_ns()
-            )
-        except CallReverted as error:
-            raise BadInput(f"the chain refuses to create {name}: it may be older than Cancun") from error
-        cap_wei = self._plan.cap_wei
-        if base_wei + tip_wei > cap_wei:
-            raise BadInput(f"gas costs {base_wei + tip_wei} wei; the most that is paid is {cap_wei} wei")
+        ((nonce, base_wei, tip_wei, held_wei),) = await self._nodes.all(ask, until_ns=self._until_ns())
+        return Offer(
+            nonce, base_wei + tip_wei, min(2 * base_wei + tip_wei, self._plan.cap_wei), tip_wei, held_wei
+        )
+
+    def _too_dear(self, offer: Offer) -> str | None:
+        if offer.price_wei <= self._plan.cap_wei:
+            return None
+        return f"gas costs {offer.price_wei} wei; the most that is paid is {self._plan.cap_wei} wei"
+
+    async def _create(self, chain_id: int, name: str, arguments: bytes, gas: int) -> tuple[Address, bytes]:
+        """Deploy one contract; its address and the code that stands there."""
+        compiled = contracts.artifact(name)
+        offer, cap_wei = await self._offer(), self._plan.cap_wei
+        nonce = offer.nonce
         unsigned = Unsigned(
             chain_id=chain_id,
             nonce=nonce,
             to=None,
-            data=data,
-            gas=gas * GAS_ROOM[0] // GAS_ROOM[1],
-            max_fee_wei=min(2 * base_wei + tip_wei, cap_wei),
-            tip_wei=tip_wei,
+            data=compiled.bytecode + arguments,
+            gas=gas,
+            max_fee_wei=offer.max_fee_wei,
+            tip_wei=offer.tip_wei,
         )
-        if held_wei < unsigned.cost_wei:
-            raise BadInput(
-                f"{self._account.address} holds {held_wei} wei; creating {name} may cost {unsigned.cost_wei} wei"
+        problem = self._too_dear(offer)
+        if problem is None and offer.held_wei < unsigned.cost_wei:
+            problem = (
+                f"{self._account.address} holds {offer.held_wei} wei; it may cost {unsigned.cost_wei} wei"
             )
+        if problem is not None:
+            raise PortError(f"creating {name}: {problem}", sent=False, retry_after_s=None)
         terms = ChainTerms(chain_id, NOWHERE, NOWHERE, NOWHERE, self._plan.confirmations, 0)
         sending = Sending(self._process, self._nodes, terms, self._plan.pace)
         ladder = Ladder(unsigned.sign(self._account).raw, self._account, chain_id=chain_id, cap_wei=cap_wei)

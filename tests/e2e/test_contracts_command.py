@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 from live.chain.rpc import Endpoint
-from live.settings import load
+from live.settings import GWEI, load
 from protocol.payment import CreateChannel, WithdrawUpTo
 from protocol.ports import Approve, Transaction, TxConfirmed
 from protocol.pricing import PriceTable
@@ -104,6 +104,32 @@ def test_who_cannot_pay_is_told_before_anything_is_sent(node: Anvil) -> None:
     assert refused.exit_code == 2 and f"{DEPLOYER.address} holds {10**9} wei" in refused.stderr
     assert node.rpc("eth_getTransactionCount", DEPLOYER.address, "pending") == "0x0"
     assert not Path("chain.yaml").exists()
+
+
+def test_a_purse_for_one_contract_alone_is_told_before_anything_is_sent(node: Anvil) -> None:
+    held = 900_000 * price_wei(node)
+    node.rpc("anvil_setBalance", DEPLOYER.address, hex(held))
+    with Mining(node, 0.1):
+        refused = command("deploy", "--rpc", node.url, "--key", "key", "--confirmations", 1)
+    assert refused.exit_code == 2 and f"{DEPLOYER.address} holds {held} wei" in refused.stderr
+    assert "creating the three contracts may cost up to" in refused.stderr
+    assert "nothing was sent" in refused.stderr
+    assert node.rpc("eth_getTransactionCount", DEPLOYER.address, "pending") == "0x0"
+    assert not Path("chain.yaml").exists()
+
+
+def price_wei(node: Anvil) -> int:
+    """What a deployment offers for a unit of gas."""
+    base = int(node.rpc("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+    return 2 * base + int(node.rpc("eth_maxPriorityFeePerGas"), 16)
+
+
+def test_gas_above_the_cap_is_told_before_anything_is_sent(node: Anvil) -> None:
+    node.rpc("anvil_setNextBlockBaseFeePerGas", hex(3 * GWEI))
+    node.mine()
+    refused = command("deploy", "--rpc", node.url, "--key", "key", "--max-gas-price", 3)
+    assert refused.exit_code == 2 and f"the most that is paid is {3 * GWEI} wei; nothing" in refused.stderr
+    assert node.rpc("eth_getTransactionCount", DEPLOYER.address, "pending") == "0x0"
 
 
 def test_a_token_that_is_none_is_told_before_anything_is_sent(node: Anvil) -> None:
