@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import contracts
@@ -19,10 +19,12 @@ from protocol.errors import BadInput, PeerFault, PortError
 from protocol.identity import format_address, parse_address
 from protocol.keccak import keccak256
 from protocol.payment import ChannelCreated, ChannelKey
-from protocol.ports import ChainTerms, TxConfirmed
+from protocol.ports import ChainTerms, TxReverted, TxUnknown
 from protocol.units import NS_PER_S, Address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eth_account.signers.local import LocalAccount
 
     from live.tasks import Process
@@ -74,6 +76,25 @@ class Offer:
     held_wei: int
 
 
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """A contract's creation.
+
+    Attributes:
+        contract: its name.
+        transaction: hash of what is sent first; a replacement that pays more has another, and the same nonce.
+        nonce: of the transaction.
+        address: where the contract stands once it is mined.
+        stands: it is mined, and counts.
+    """
+
+    contract: str
+    transaction: bytes
+    nonce: int
+    address: Address
+    stands: bool = False
+
+
 class Deployer:
     """Deploys the contracts.
 
@@ -90,17 +111,33 @@ class Deployer:
         self._account = account
         self._owner: Final = parse_address(account.address)
         self._plan = plan
+        self._stand: list[Creation] = []
 
-    async def deploy(self, url: str) -> ChainSettings:
+    async def deploy(
+        self, url: str, heard: Callable[[Creation], None] = lambda creation: None
+    ) -> ChainSettings:
         """Deploy Registry and Payment, and the test token if no token is named.
 
         Args:
             url: the endpoint's address, for the settings.
+            heard: told of each creation before it is sent, and when it counts.
 
         Raises:
             BadInput: the token is none, gas is too dear, or the account cannot pay for all; nothing was sent.
-            PortError: the chain cannot be asked, or a transaction is not known to count.
+            PortError: the chain cannot be asked, or a transaction is not known to count; with `sent=False` nothing
+                was sent, else it says what stands already and what may still be mined.
         """
+        try:
+            return await self._deploy(url, heard)
+        except PortError as error:
+            if not self._stand:
+                raise
+            standing = ", ".join(f"{one.contract} at {format_address(one.address)}" for one in self._stand)
+            raise PortError(
+                f"{error}\nthese stand already: {standing}", sent=True, retry_after_s=None
+            ) from error
+
+    async def _deploy(self, url: str, heard: Callable[[Creation], None]) -> ChainSettings:
         plan = self._plan
         (chain_id,) = await self._nodes.all(Endpoint.chain_id, until_ns=self._until_ns())
         (head,) = await self._nodes.all(Endpoint.head, until_ns=self._until_ns())
@@ -108,14 +145,19 @@ class Deployer:
         if token is not None:
             decimals = await self._decimals(token, head.block)
         gas = await self._gas_of_all()
+
+        async def create(name: str, arguments: bytes) -> tuple[Address, bytes]:
+            try:
+                return await self._create(chain_id, name, arguments, gas[name], heard)
+            except PortError as error:
+                raise PortError(
+                    f"creating {name}: {error}", sent=error.sent, retry_after_s=error.retry_after_s
+                ) from error
+
         if token is None:
-            token, _ = await self._create(
-                chain_id, "TestToken", encode("(uint8)", (decimals,)), gas["TestToken"]
-            )
-        payment, payment_code = await self._create(
-            chain_id, "Payment", encode("(address)", (token,)), gas["Payment"]
-        )
-        registry, registry_code = await self._create(chain_id, "Registry", b"", gas["Registry"])
+            token, _ = await create("TestToken", encode("(uint8)", (decimals,)))
+        payment, payment_code = await create("Payment", encode("(address)", (token,)))
+        registry, registry_code = await create("Registry", b"")
         return ChainSettings(
             endpoints=(url,),
             chain_id=chain_id,
@@ -194,7 +236,9 @@ class Deployer:
             return None
         return f"gas costs {offer.price_wei} wei; the most that is paid is {self._plan.cap_wei} wei"
 
-    async def _create(self, chain_id: int, name: str, arguments: bytes, gas: int) -> tuple[Address, bytes]:
+    async def _create(
+        self, chain_id: int, name: str, arguments: bytes, gas: int, heard: Callable[[Creation], None]
+    ) -> tuple[Address, bytes]:
         """Deploy one contract; its address and the code that stands there."""
         compiled = contracts.artifact(name)
         offer, cap_wei = await self._offer(), self._plan.cap_wei
@@ -214,20 +258,39 @@ class Deployer:
                 f"{self._account.address} holds {offer.held_wei} wei; it may cost {unsigned.cost_wei} wei"
             )
         if problem is not None:
-            raise PortError(f"creating {name}: {problem}", sent=False, retry_after_s=None)
+            raise PortError(problem, sent=False, retry_after_s=None)
         terms = ChainTerms(chain_id, NOWHERE, NOWHERE, NOWHERE, self._plan.confirmations, 0)
         sending = Sending(self._process, self._nodes, terms, self._plan.pace)
-        ladder = Ladder(unsigned.sign(self._account).raw, self._account, chain_id=chain_id, cap_wei=cap_wei)
-        outcome = await sending.until_it_counts(ladder, until_ns=self._until_ns())
-        if not isinstance(outcome, TxConfirmed):
-            raise PortError(f"creating {name}: {outcome}", sent=True, retry_after_s=None)
-        made = created_address(self._owner, nonce)
-        (code,) = await self._nodes.all(lambda node: node.code(made), until_ns=self._until_ns())
+        signed = unsigned.sign(self._account)
+        ladder = Ladder(signed.raw, self._account, chain_id=chain_id, cap_wei=cap_wei)
+        made = Creation(name, signed.hash, nonce, created_address(self._owner, nonce))
+        heard(made)
+        which = f"transaction 0x{signed.hash.hex()}, nonce {nonce}"
+        try:
+            outcome = await sending.until_it_counts(ladder, until_ns=self._until_ns())
+        except PortError as error:
+            raise PortError(
+                f"{error}; nothing was sent for it", sent=False, retry_after_s=error.retry_after_s
+            ) from error
+        if isinstance(outcome, TxUnknown):
+            problem = (
+                f"{which}: {outcome.reason}; what was sent may still be mined, or a replacement with the same nonce;"
+                f" the contract then stands at {format_address(made.address)}"
+            )
+            raise PortError(problem, sent=True, retry_after_s=None)
+        if isinstance(outcome, TxReverted):
+            raise PortError(f"{which}, was refused: {outcome.error}", sent=True, retry_after_s=None)
+        made = replace(made, stands=True)
+        self._stand.append(made)
+        heard(made)
+        (code,) = await self._nodes.all(lambda node: node.code(made.address), until_ns=self._until_ns())
         if not is_code_of(code, compiled):
             raise PortError(
-                f"{format_address(made)} does not hold the code of {name}", sent=True, retry_after_s=None
+                f"{format_address(made.address)} does not hold the code of {name}",
+                sent=True,
+                retry_after_s=None,
             )
-        return made, code
+        return made.address, code
 
     def _until_ns(self) -> int:
         return self._process.now_ns() + self._plan.deadline_s * NS_PER_S

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
+from live.chain.deploying import created_address
 from live.chain.rpc import Endpoint
 from live.settings import GWEI, load
+from protocol.identity import format_address
 from protocol.payment import CreateChannel, WithdrawUpTo
 from protocol.ports import Approve, Transaction, TxConfirmed
 from protocol.pricing import PriceTable
 from protocol.registry import RegisterPricingTable, RegisterProvider
 from protocol.units import Cid, PodId
-from tests.live.anvil import Anvil, Mining
+from tests.live.anvil import Anvil, Mining, Relay
 from tests.live.benches import LiveBench
 from tests.live.chains import DEPLOYER, PROVIDER, PUBLISHER, node_chain, owner
 from tests.suites.bench import after
@@ -130,6 +133,40 @@ def test_gas_above_the_cap_is_told_before_anything_is_sent(node: Anvil) -> None:
     refused = command("deploy", "--rpc", node.url, "--key", "key", "--max-gas-price", 3)
     assert refused.exit_code == 2 and f"the most that is paid is {3 * GWEI} wei; nothing" in refused.stderr
     assert node.rpc("eth_getTransactionCount", DEPLOYER.address, "pending") == "0x0"
+
+
+@pytest.mark.parametrize("out", ["chain.yaml", "missing/chain.yaml", "."])
+def test_settings_that_cannot_be_written_are_told_before_anything_is_sent(node: Anvil, out: str) -> None:
+    Path("chain.yaml").symlink_to("nowhere")
+    with Mining(node, 0.1):
+        refused = command("deploy", "--rpc", node.url, "--key", "key", "--confirmations", 1, "--out", out)
+    assert refused.exit_code == 2 and out in refused.stderr, refused.output
+    assert node.rpc("eth_getTransactionCount", DEPLOYER.address, "pending") == "0x0"
+
+
+def test_a_deployment_that_ends_early_tells_what_stands_and_what_may(node: Anvil) -> None:
+    relay, sent = Relay(node.url), 0
+
+    def one_alone(method: str, params: Any, answer: Any) -> Any:
+        nonlocal sent
+        if method == "eth_sendRawTransaction":
+            sent += 1
+            if sent == 1:
+                node.mine(2)
+        return answer
+
+    relay.twist = one_alone
+    early = command("deploy", "--rpc", relay.url, "--key", "key", "--confirmations", 1, "--deadline", 4)
+    relay.down()
+    token, payment = (format_address(created_address(owner(DEPLOYER), nonce)) for nonce in (0, 1))
+    assert early.exit_code == 5 and early.stdout == f"token    {token}\n"
+    pending = node.rpc("eth_getBlockByNumber", "pending", False)["transactions"]
+    assert f"creating Payment: transaction {pending[0]}, nonce 1: not mined" in early.stderr
+    assert "may still be mined" in early.stderr and payment in early.stderr
+    assert f"these stand already: TestToken at {token}" in early.stderr and "TxUnknown" not in early.stderr
+    noted = Path("chain.yaml").read_text().splitlines()
+    assert f"# TestToken stands at {token}" in noted[1] and pending[0] in noted[2]
+    assert command("show", "chain.yaml").exit_code == 2
 
 
 def test_a_token_that_is_none_is_told_before_anything_is_sent(node: Anvil) -> None:
