@@ -169,6 +169,30 @@ def test_a_deployment_that_ends_early_tells_what_stands_and_what_may(node: Anvil
     assert command("show", "chain.yaml").exit_code == 2
 
 
+def test_a_node_with_short_ranges_can_be_shown(node: Anvil) -> None:
+    with Mining(node, 0.1):
+        done = command("deploy", "--rpc", node.url, "--key", "key", "--confirmations", 1, "--json")
+    assert json.loads(done.stdout)["payment"] == load(Path("chain.yaml")).payment
+    node.rpc("anvil_mine", hex(2500))
+    relay, limit = Relay(node.url), 1000
+
+    def short(method: str, params: Any, answer: Any) -> Any:
+        if method != "eth_getLogs":
+            return answer
+        if int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) < limit:
+            return answer
+        error = {"code": -32005, "message": f"block range limit exceeded: {limit}"}
+        return {"jsonrpc": "2.0", "id": answer["id"], "error": error}
+
+    relay.twist = short
+    path = Path("chain.yaml")
+    path.write_text(path.read_text().replace(node.url, relay.url))
+    shown = command("show", "chain.yaml")
+    relay.down()
+    assert shown.exit_code == 0 and "0 channels" in shown.stdout, shown.output
+    assert relay.methods.count("eth_getLogs") == 4  # 2,000 are refused; then 1,000, 1,000 and the rest
+
+
 def test_a_token_that_is_none_is_told_before_anything_is_sent(node: Anvil) -> None:
     refused = command("deploy", "--rpc", node.url, "--key", "key", "--token", f"0x{'77' * 20}")
     assert refused.exit_code == 2 and "no token that tells its decimals" in refused.stderr
