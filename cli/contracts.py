@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
-from cli.ending import telling
+from cli.ending import UNAVAILABLE, Told, telling
 from cli.group import CONTEXT, Commands
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from live.chain.deploying import State
+    from live.chain.deploying import Creation, State
     from live.settings import ChainSettings
 
 PASSWORD: Final = "TRUSTED_PODS_PASSWORD"
 GWEI: Final = 10**9
+LABELS: Final = {"TestToken": "token", "Payment": "payment", "Registry": "registry"}
 PARTS: Final = ("token", "payment", "registry")
 JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
@@ -72,13 +74,8 @@ def deploy(
     from live.keys import read_key
     from live.settings import dump
     from live.wiring import deploy as deploy_to
-    from protocol.errors import BadInput
     from protocol.identity import parse_address
 
-    if out.exists():
-        raise BadInput(f"{out} exists: it may be all there is of an older deployment")
-    if not out.parent.is_dir():
-        raise BadInput(f"{out.parent} is no folder")
     plan = Plan(
         token=None if token is None else parse_address(token),
         test_token_decimals=test_token_decimals,
@@ -87,16 +84,27 @@ def deploy(
         deadline_s=deadline,
         pace=Pace(),
     )
-    settings = deploy_to(rpc, read_key(key, _password), plan)
-    out.write_text(
-        f"# A deployment of Trusted Pods, written by `trustedpods contracts deploy`.\n{dump(settings)}",
-        encoding="utf-8",
-    )
+    with _claimed(out) as file:
+        account = read_key(key, _password)
+
+        def heard(creation: Creation) -> None:
+            _note(file, creation, shown=not as_json)
+
+        settings = deploy_to(rpc, account, plan, heard)
+        text = f"# A deployment of Trusted Pods, written by `trustedpods contracts deploy`.\n{dump(settings)}"
+        try:
+            file.seek(0)
+            file.truncate()
+            file.write(text)
+            file.flush()
+        except OSError as error:
+            raise Told(
+                UNAVAILABLE, f"everything is deployed, and {out} cannot be written: {error.strerror}\n{text}"
+            ) from error
     if as_json:
         click.echo(settings.model_dump_json(indent=2))
         return
-    click.echo(f"chain    {settings.chain_id}\npayment  {settings.payment}\nregistry {settings.registry}")
-    click.echo(f"token    {settings.token} ({settings.token_decimals} decimals)\nwrote {out}")
+    click.echo(f"chain    {settings.chain_id}\ndecimals {settings.token_decimals}\nwrote {out}")
 
 
 @contracts.command()
@@ -149,6 +157,49 @@ def gas(as_json: bool) -> None:
     click.echo(f"\nsolc {table['compiler']}; first time: storage that was empty. Bytes of code:")
     sizes = [(name, f"{size['runtime']:,}") for name, size in table["bytes"].items()]
     click.echo("\n".join(_columns(sizes)))
+
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[TextIO]:
+    """A new file, before anything is sent; it is gone again when there was nothing to write into it.
+
+    What was sent is noted in it, so that it tells what may stand when the deployment ends early.
+    """
+    from protocol.errors import BadInput, PortError
+
+    try:
+        file = out.open("x", encoding="utf-8")
+    except FileExistsError as error:
+        raise BadInput(f"{out} exists: it may be all there is of an older deployment") from error
+    except OSError as error:
+        reason = error.strerror if out.parent.is_dir() else f"{out.parent} is no folder"
+        raise BadInput(f"{out} cannot be written: {reason}") from error
+    with file:
+        try:
+            yield file
+        except BaseException as error:
+            if file.tell() == 0 or (isinstance(error, PortError) and not error.sent):
+                out.unlink(missing_ok=True)
+            else:
+                click.echo(f"{out} says what was sent; it holds no settings", err=True)
+            raise
+
+
+def _note(file: TextIO, creation: Creation, *, shown: bool) -> None:
+    """Write down what is sent and what stands; a full disk or a reader that left do not end a deployment."""
+    from protocol.identity import format_address
+
+    where = format_address(creation.address)
+    how = "stands" if creation.stands else "is sent, to stand"
+    with suppress(OSError):
+        file.write(
+            f"# {creation.contract} {how} at {where}: transaction 0x{creation.transaction.hex()},"
+            f" nonce {creation.nonce}\n"
+        )
+        file.flush()
+    if creation.stands and shown:
+        with suppress(OSError):
+            click.echo(f"{LABELS[creation.contract]:8} {where}")
 
 
 def _needs_live() -> None:

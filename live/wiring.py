@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from live.chain.deploying import Deployer, Plan, State, state
+from live.chain.deploying import Creation, Deployer, Plan, State, state
 from live.chain.nodes import Nodes
 from live.chain.pinned import check
 from live.chain.port import Fees, NodeChain
@@ -17,6 +17,8 @@ from live.tasks import Process
 from protocol.units import NS_PER_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eth_account.signers.local import LocalAccount
 
     from live.settings import ChainSettings
@@ -50,11 +52,11 @@ async def chain(process: Process, settings: ChainSettings, account: LocalAccount
     return NodeChain(process, ways, terms, account, Fees(cap_wei=settings.max_gas_price_wei), pace)
 
 
-def deploy(url: str, account: LocalAccount, plan: Plan) -> ChainSettings:
+def deploy(url: str, account: LocalAccount, plan: Plan, heard: Callable[[Creation], None]) -> ChainSettings:
     """Deploy the contracts, and come back when they count; see `Deployer.deploy`."""
     process = Process("deployer")
     endpoint = Endpoint.http(url, timeout_s=30)
-    return trio.run(process.run, Deployer(process, endpoint, account, plan).deploy(url))
+    return trio.run(process.run, Deployer(process, endpoint, account, plan).deploy(url, heard))
 
 
 def deployment(settings: ChainSettings) -> State:

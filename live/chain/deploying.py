@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import contracts
@@ -19,10 +19,12 @@ from protocol.errors import BadInput, PeerFault, PortError
 from protocol.identity import format_address, parse_address
 from protocol.keccak import keccak256
 from protocol.payment import ChannelCreated, ChannelKey
-from protocol.ports import ChainTerms, TxConfirmed
+from protocol.ports import ChainTerms, TxReverted, TxUnknown
 from protocol.units import NS_PER_S, Address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eth_account.signers.local import LocalAccount
 
     from live.tasks import Process
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from protocol.ports import Block, Market
 
 GAS_ROOM: Final = (11, 10)
+COUNTS: Final = {2: "two", 3: "three"}
 NOWHERE: Final = Address(bytes(20))
 
 
@@ -54,6 +57,44 @@ class Plan:
     pace: Pace
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the account may send next, and for how much.
+
+    Attributes:
+        nonce: its next.
+        price_wei: of a unit of gas now [wei].
+        max_fee_wei: the most that is offered for one [wei].
+        tip_wei: of it, what the block's maker gets at most [wei].
+        held_wei: what the account holds [wei].
+    """
+
+    nonce: int
+    price_wei: int
+    max_fee_wei: int
+    tip_wei: int
+    held_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """A contract's creation.
+
+    Attributes:
+        contract: its name.
+        transaction: hash of what is sent first; a replacement that pays more has another, and the same nonce.
+        nonce: of the transaction.
+        address: where the contract stands once it is mined.
+        stands: it is mined, and counts.
+    """
+
+    contract: str
+    transaction: bytes
+    nonce: int
+    address: Address
+    stands: bool = False
+
+
 class Deployer:
     """Deploys the contracts.
 
@@ -70,27 +111,53 @@ class Deployer:
         self._account = account
         self._owner: Final = parse_address(account.address)
         self._plan = plan
+        self._stand: list[Creation] = []
 
-    async def deploy(self, url: str) -> ChainSettings:
+    async def deploy(
+        self, url: str, heard: Callable[[Creation], None] = lambda creation: None
+    ) -> ChainSettings:
         """Deploy Registry and Payment, and the test token if no token is named.
 
         Args:
             url: the endpoint's address, for the settings.
+            heard: told of each creation before it is sent, and when it counts.
 
         Raises:
-            BadInput: the token is none, or the account cannot pay; nothing was sent.
-            PortError: the chain cannot be asked, or a transaction is not known to count.
+            BadInput: the token is none, gas is too dear, or the account cannot pay for all; nothing was sent.
+            PortError: the chain cannot be asked, or a transaction is not known to count; with `sent=False` nothing
+                was sent, else it says what stands already and what may still be mined.
         """
+        try:
+            return await self._deploy(url, heard)
+        except PortError as error:
+            if not self._stand:
+                raise
+            standing = ", ".join(f"{one.contract} at {format_address(one.address)}" for one in self._stand)
+            raise PortError(
+                f"{error}\nthese stand already: {standing}", sent=True, retry_after_s=None
+            ) from error
+
+    async def _deploy(self, url: str, heard: Callable[[Creation], None]) -> ChainSettings:
         plan = self._plan
         (chain_id,) = await self._nodes.all(Endpoint.chain_id, until_ns=self._until_ns())
         (head,) = await self._nodes.all(Endpoint.head, until_ns=self._until_ns())
         token, decimals = plan.token, plan.test_token_decimals
         if token is not None:
             decimals = await self._decimals(token, head.block)
-        else:
-            token, _ = await self._create(chain_id, "TestToken", encode("(uint8)", (decimals,)))
-        payment, payment_code = await self._create(chain_id, "Payment", encode("(address)", (token,)))
-        registry, registry_code = await self._create(chain_id, "Registry", b"")
+        gas = await self._gas_of_all()
+
+        async def create(name: str, arguments: bytes) -> tuple[Address, bytes]:
+            try:
+                return await self._create(chain_id, name, arguments, gas[name], heard)
+            except PortError as error:
+                raise PortError(
+                    f"creating {name}: {error}", sent=error.sent, retry_after_s=error.retry_after_s
+                ) from error
+
+        if token is None:
+            token, _ = await create("TestToken", encode("(uint8)", (decimals,)))
+        payment, payment_code = await create("Payment", encode("(address)", (token,)))
+        registry, registry_code = await create("Registry", b"")
         return ChainSettings(
             endpoints=(url,),
             chain_id=chain_id,
@@ -115,56 +182,115 @@ class Deployer:
             raise BadInput(f"no token that tells its decimals stands at {format_address(token)}") from error
         return int(decimals)
 
-    async def _create(self, chain_id: int, name: str, arguments: bytes) -> tuple[Address, bytes]:
-        """Deploy one contract; its address and the code that stands there."""
-        compiled = contracts.artifact(name)
-        data = compiled.bytecode + arguments
+    async def _gas_of_all(self) -> dict[str, int]:
+        """Gas limit of each contract's creation, once it is known that the account can pay for all of them.
 
-        def ask(node: Endpoint) -> tuple[int, int, int, int, int]:
+        Raises:
+            BadInput: it cannot, gas is too dear, or the chain refuses a contract.
+        """
+        token = self._plan.token or self._owner  # the constructor only keeps it
+        wanted = {"Payment": encode("(address)", (token,)), "Registry": b""}
+        if self._plan.token is None:
+            wanted = {"TestToken": encode("(uint8)", (self._plan.test_token_decimals,)), **wanted}
+        limits = {}
+        for name, arguments in wanted.items():
+            data = contracts.artifact(name).bytecode + arguments
+            try:
+                (gas,) = await self._nodes.all(
+                    lambda node, data=data: node.estimate(sender=self._owner, to=None, data=data),  # type: ignore[misc]
+                    until_ns=self._until_ns(),
+                )
+            except CallReverted as error:
+                raise BadInput(
+                    f"the chain refuses to create {name}: it may be older than Cancun; nothing was sent"
+                ) from error
+            limits[name] = gas * GAS_ROOM[0] // GAS_ROOM[1]
+        offer = await self._offer()
+        cost_wei = sum(limits.values()) * offer.max_fee_wei
+        if (problem := self._too_dear(offer)) is not None:
+            raise BadInput(f"{problem}; nothing was sent")
+        if offer.held_wei < cost_wei:
+            raise BadInput(
+                f"{self._account.address} holds {offer.held_wei} wei; creating the {COUNTS[len(limits)]} contracts"
+                f" may cost up to {cost_wei} wei; nothing was sent"
+            )
+        return limits
+
+    async def _offer(self) -> Offer:
+        def ask(node: Endpoint) -> tuple[int, int, int, int]:
             head = node.head()
             return (
                 node.nonce(self._owner, "pending"),
                 head.base_fee_wei,
                 node.tip_wei(),
                 node.balance(self._owner, head.block),
-                node.estimate(sender=self._owner, to=None, data=data),
             )
 
-        try:
-            ((nonce, base_wei, tip_wei, held_wei, gas),) = await self._nodes.all(
-                ask, until_ns=self._until_ns()
-            )
-        except CallReverted as error:
-            raise BadInput(f"the chain refuses to create {name}: it may be older than Cancun") from error
-        cap_wei = self._plan.cap_wei
-        if base_wei + tip_wei > cap_wei:
-            raise BadInput(f"gas costs {base_wei + tip_wei} wei; the most that is paid is {cap_wei} wei")
+        ((nonce, base_wei, tip_wei, held_wei),) = await self._nodes.all(ask, until_ns=self._until_ns())
+        return Offer(
+            nonce, base_wei + tip_wei, min(2 * base_wei + tip_wei, self._plan.cap_wei), tip_wei, held_wei
+        )
+
+    def _too_dear(self, offer: Offer) -> str | None:
+        if offer.price_wei <= self._plan.cap_wei:
+            return None
+        return f"gas costs {offer.price_wei} wei; the most that is paid is {self._plan.cap_wei} wei"
+
+    async def _create(
+        self, chain_id: int, name: str, arguments: bytes, gas: int, heard: Callable[[Creation], None]
+    ) -> tuple[Address, bytes]:
+        """Deploy one contract; its address and the code that stands there."""
+        compiled = contracts.artifact(name)
+        offer, cap_wei = await self._offer(), self._plan.cap_wei
+        nonce = offer.nonce
         unsigned = Unsigned(
             chain_id=chain_id,
             nonce=nonce,
             to=None,
-            data=data,
-            gas=gas * GAS_ROOM[0] // GAS_ROOM[1],
-            max_fee_wei=min(2 * base_wei + tip_wei, cap_wei),
-            tip_wei=tip_wei,
+            data=compiled.bytecode + arguments,
+            gas=gas,
+            max_fee_wei=offer.max_fee_wei,
+            tip_wei=offer.tip_wei,
         )
-        if held_wei < unsigned.cost_wei:
-            raise BadInput(
-                f"{self._account.address} holds {held_wei} wei; creating {name} may cost {unsigned.cost_wei} wei"
+        problem = self._too_dear(offer)
+        if problem is None and offer.held_wei < unsigned.cost_wei:
+            problem = (
+                f"{self._account.address} holds {offer.held_wei} wei; it may cost {unsigned.cost_wei} wei"
             )
+        if problem is not None:
+            raise PortError(problem, sent=False, retry_after_s=None)
         terms = ChainTerms(chain_id, NOWHERE, NOWHERE, NOWHERE, self._plan.confirmations, 0)
         sending = Sending(self._process, self._nodes, terms, self._plan.pace)
-        ladder = Ladder(unsigned.sign(self._account).raw, self._account, chain_id=chain_id, cap_wei=cap_wei)
-        outcome = await sending.until_it_counts(ladder, until_ns=self._until_ns())
-        if not isinstance(outcome, TxConfirmed):
-            raise PortError(f"creating {name}: {outcome}", sent=True, retry_after_s=None)
-        made = created_address(self._owner, nonce)
-        (code,) = await self._nodes.all(lambda node: node.code(made), until_ns=self._until_ns())
+        signed = unsigned.sign(self._account)
+        ladder = Ladder(signed.raw, self._account, chain_id=chain_id, cap_wei=cap_wei)
+        made = Creation(name, signed.hash, nonce, created_address(self._owner, nonce))
+        heard(made)
+        which = f"transaction 0x{signed.hash.hex()}, nonce {nonce}"
+        try:
+            outcome = await sending.until_it_counts(ladder, until_ns=self._until_ns())
+        except PortError as error:
+            raise PortError(
+                f"{error}; nothing was sent for it", sent=False, retry_after_s=error.retry_after_s
+            ) from error
+        if isinstance(outcome, TxUnknown):
+            problem = (
+                f"{which}: {outcome.reason}; what was sent may still be mined, or a replacement with the same nonce;"
+                f" the contract then stands at {format_address(made.address)}"
+            )
+            raise PortError(problem, sent=True, retry_after_s=None)
+        if isinstance(outcome, TxReverted):
+            raise PortError(f"{which}, was refused: {outcome.error}", sent=True, retry_after_s=None)
+        made = replace(made, stands=True)
+        self._stand.append(made)
+        heard(made)
+        (code,) = await self._nodes.all(lambda node: node.code(made.address), until_ns=self._until_ns())
         if not is_code_of(code, compiled):
             raise PortError(
-                f"{format_address(made)} does not hold the code of {name}", sent=True, retry_after_s=None
+                f"{format_address(made.address)} does not hold the code of {name}",
+                sent=True,
+                retry_after_s=None,
             )
-        return made, code
+        return made.address, code
 
     def _until_ns(self) -> int:
         return self._process.now_ns() + self._plan.deadline_s * NS_PER_S

@@ -1,7 +1,7 @@
 """What the two contracts emitted: read in bounded ranges up to the newest block that counts, and taken up again.
 
-Ranges are named by number, because nodes take no others; so the block hashes at both ends are held against the chain
-after each range. A place that was read up to carries the hashes of some blocks before it: when a reorg went deeper than
+Ranges are named by number, because nodes take no others; so the hash of a range's last block is read before its logs
+and again after them, and the blocks it begins after are held against the chain both times. A place that was read up to carries the hashes of some blocks before it: when a reorg went deeper than
 the confirmations, the reader goes back to the newest of them that is still there, and says from which block on what
 was read before no longer holds.
 """
@@ -9,9 +9,11 @@ was read before no longer holds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from live.chain.nodes import Differ, NotKnown
+from live.chain.nodes import NotKnown
+from live.chain.rpc import Endpoint, NodeError
 from protocol.codec import event_of
 from protocol.errors import BadInput
 
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from protocol.units import Address
 
 RANGE_BLOCKS: Final = 2_000
-"""Blocks a question at most; what public nodes allow. Halved while a node refuses, doubled again afterwards."""
+"""Blocks a question at most; what many public nodes allow. Halved while a node refuses, doubled again afterwards."""
+TRY_AGAIN: Final = 32
+"""After so many ranges a size that was refused is tried again: there may have been many events just there."""
 MARKS: Final = 32
 """So many blocks are remembered to come back to; each next one is twice as far back."""
 
@@ -103,9 +107,15 @@ class EventReader:
         self._contracts = tuple(contracts)
         self._most = range_blocks
         self._range = range_blocks
+        self._refused: int | None = None
+        """Blocks that were too many."""
+        self._since = 0
+        """Ranges that were read since."""
 
     async def read(self, place: Place, *, until_ns: int) -> Page:
         """One range, or the news that what was read before no longer holds.
+
+        A range that a node does not answer is halved and asked again, until `until_ns`.
 
         Raises:
             NotKnown: an endpoint failed or was late, they differ, or the chain changed meanwhile; nothing is lost,
@@ -116,29 +126,62 @@ class EventReader:
         standing = await self._standing(place, until_ns=until_ns)
         if standing != place:
             return Page((), standing, standing.next, at_end=False)
-        first, last = place.next, min(newest.number, place.next + self._range - 1)
+        first = place.next
         if first > newest.number:
             return Page((), place, None, at_end=True)
-        try:
-            logged = await self._nodes.same(
-                f"events of blocks {first} to {last}",
-                lambda node: node.logs(self._contracts, first, last),
-                until_ns=until_ns,
-            )
-        except Differ:
-            raise
-        except NotKnown:
-            self._range = max(1, self._range // 2)  # it may have been too much for the node
-            raise
-        self._range = min(self._most, self._range * 2)
+        begun, last, logged = await self._logs(first, newest, until_ns=until_ns)
         end = await self._find(last, until_ns=until_ns)
         if (
-            end is None
+            begun is None
+            or end is None
+            or begun.hash != end.hash
             or await self._standing(place, until_ns=until_ns) != place
             or any(entry.block_hash != end.hash for entry in logged if entry.block_number == last)
         ):
             raise NotKnown("the chain changed while its events were read")
         return Page(tuple(_emitted(logged)), _advanced(place, end), None, at_end=last == newest.number)
+
+    async def _logs(
+        self, first: int, newest: Block, *, until_ns: int
+    ) -> tuple[Block | None, int, tuple[Logged, ...]]:
+        """As many blocks as the node answers for: the last as it was before, its number, and what was emitted."""
+        while True:
+            last = min(newest.number, first + self._range - 1)
+            begun = newest if last == newest.number else await self._find(last, until_ns=until_ns)
+            try:
+                logged = await self._nodes.same(
+                    f"events of blocks {first} to {last}",
+                    partial(Endpoint.logs, addresses=self._contracts, first=first, last=last),
+                    until_ns=until_ns,
+                )
+            except NotKnown as error:
+                self._shrink(last - first + 1, error)
+                continue
+            self._grow()
+            return begun, last, logged
+
+    def _shrink(self, asked: int, error: NotKnown) -> None:
+        """Ask for less from now on.
+
+        Raises:
+            NotKnown: `error`: it was not too much for the node, which is down, late, refuses a single block, or
+                differs from another.
+        """
+        cause = error.__cause__
+        if not isinstance(cause, NodeError) or not cause.sent:
+            raise error
+        if asked == 1:
+            self._refused = None  # it was not the size
+            raise error
+        self._refused, self._range, self._since = asked, asked // 2, 0
+
+    def _grow(self) -> None:
+        self._since += 1
+        if self._since >= TRY_AGAIN:
+            self._refused = None
+        doubled = min(self._most, self._range * 2)
+        if self._refused is None or doubled < self._refused:
+            self._range = doubled
 
     async def _standing(self, place: Place, *, until_ns: int) -> Place:
         """The newest part of `place` that is still on the chain."""

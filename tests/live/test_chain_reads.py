@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from live.chain import gas
 from live.chain.deploying import created_address
-from live.chain.events import MARKS, EventReader, Page, Place, _advanced
+from live.chain.events import MARKS, TRY_AGAIN, EventReader, Page, Place, _advanced
 from live.chain.nodes import Nodes, NotKnown
 from live.chain.reads import _pages
 from live.chain.rpc import CallReverted
@@ -144,11 +144,75 @@ def test_a_reorg_says_what_no_longer_holds_and_what_holds_instead(reading: Readi
     assert sorted(set(pods(kept + more))) == [1, 3] and pods(kept + more).count(3) == 1
 
 
-def test_a_node_that_refuses_a_range_is_asked_for_less(reading: Reading) -> None:
+@pytest.mark.parametrize("range_blocks", [10, 50])
+def test_a_reorg_between_the_events_and_the_end_of_their_range_is_noticed(
+    reading: Reading, range_blocks: int
+) -> None:
+    """The last block has no event, and there are no marks: its hash alone tells that the logs are of another branch."""
+    reading.reader._range = reading.reader._most = range_blocks
+    reading.open(1)
+    with reading.chain.lock:
+        fork = reading.chain.tester.take_snapshot()
+    reading.open(2)
+    reading.chain.mine(4)
+    honest, reorganised = reading.provider.make_request, False
+
+    def late(method: Any, params: Any) -> Any:
+        nonlocal reorganised
+        answer = honest(method, params)
+        if method == "eth_getLogs" and not reorganised:
+            reorganised = True
+            with reading.chain.lock:
+                reading.chain.tester.revert_to_snapshot(fork)
+            reading.chain.mine(1)
+            reading.open(3)
+            reading.chain.mine(6)
+        return answer
+
+    reading.provider.make_request = late  # type: ignore[method-assign]
+    begin = Place(reading.chain.settings.deployed_block)
+    with pytest.raises(NotKnown, match="the chain changed"):
+        reading.read(begin)
+    assert reorganised and pods(reading.all(begin)[0]) == [1, 3]
+
+
+def test_a_node_that_refuses_a_range_is_asked_for_less_within_one_read(reading: Reading) -> None:
     for pod in range(1, 4):
         reading.open(pod)
-    reading.reader._range = reading.reader._most = 64
-    limit, asked = 2, []
+    reading.chain.mine(40)
+    reading.reader._range = reading.reader._most = 32
+    asked = refuse_ranges_above(reading, 3)
+    assert pods(reading.all(Place(reading.chain.settings.deployed_block))[0]) == [1, 2, 3]
+    assert asked[:4] == [32, 16, 8, 4] and set(asked[4:]) <= {1, 2}, asked
+
+
+def test_a_size_that_was_refused_is_tried_again_after_a_while(reading: Reading) -> None:
+    reading.chain.mine(2 * TRY_AGAIN + 20)
+    asked = refuse_ranges_above(reading, 1)
+    reading.reader._range = reading.reader._most = 2
+    place = Place(reading.chain.settings.deployed_block)
+    for _ in range(TRY_AGAIN + 1):
+        place = reading.read(place).place
+    assert asked == [2, *[1] * TRY_AGAIN, 2, 1]
+
+
+def test_a_node_that_refuses_one_block_or_is_down_is_not_asked_for_less(reading: Reading) -> None:
+    reading.chain.mine(10)
+    asked = refuse_ranges_above(reading, 0)
+    reading.reader._range = reading.reader._most = 4
+    place = Place(reading.chain.settings.deployed_block)
+    with pytest.raises(NotKnown, match="more than 10000 results"):
+        reading.read(place)
+    assert asked == [4, 2, 1]
+    reading.provider.silent = True
+    with pytest.raises(NotKnown):
+        reading.read(place)
+    assert asked == [4, 2, 1]
+
+
+def refuse_ranges_above(reading: Reading, limit: int) -> list[int]:
+    """Makes the node refuse larger ranges; the sizes that it is asked for from now on."""
+    asked: list[int] = []
     honest = reading.provider.make_request
 
     def picky(method: Any, params: Any) -> Any:
@@ -161,18 +225,7 @@ def test_a_node_that_refuses_a_range_is_asked_for_less(reading: Reading) -> None
         return honest(method, params)
 
     reading.provider.make_request = picky  # type: ignore[method-assign]
-    place, failed = Place(reading.chain.settings.deployed_block), 0
-    events: list[Any] = []
-    while failed < 20:
-        try:
-            page = reading.read(place)
-        except NotKnown:
-            failed += 1
-            continue
-        place, events = page.place, [*events, *page.events]
-        if page.at_end:
-            break
-    assert pods(events) == [1, 2, 3] and failed > 0 and min(asked) <= limit
+    return asked
 
 
 @given(st.lists(st.integers(1, 5_000), min_size=1, max_size=300))
