@@ -197,8 +197,9 @@ def test_interrupted_workers_end_too(how: str) -> None:
     assert results.summary["interrupted"] is True
     start_ns, reached = results.provenance["start_ns"], results.provenance["reached_ns"]
     assert len(reached) == 5 and reached[0] == start_ns + 8 * HOUR_NS and reached[4] == start_ns
-    begun = [number for number, at_ns in enumerate(reached) if at_ns > start_ns]
-    assert sorted(set(results.tables["publishers"]["replication"])) == begun
+    begun = {number for number, at_ns in enumerate(reached) if at_ns > start_ns}
+    # One may end between its world's making and its first event: it has its rows, and got nowhere.
+    assert begun <= set(results.tables["publishers"]["replication"]) <= {0, 1, 2, 3}
     assert all(law["residual"] == 0 for law in results.summary["conservation"])
 
 
