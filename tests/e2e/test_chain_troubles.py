@@ -294,6 +294,24 @@ def test_an_endpoint_that_calls_a_refused_claim_paid_is_not_believed(place: Plac
     assert place.paid() == 300
 
 
+def test_what_is_read_is_read_at_one_block_by_its_hash(place: Place) -> None:
+    """A number may mean another block a moment later, and at another endpoint."""
+    asked: list[Any] = []
+
+    def keep(method: str, params: Any, answer: Any) -> Any:
+        if method in ("eth_call", "eth_getBalance"):
+            asked.append(params[1])
+        return answer
+
+    place.relay.twist = keep
+    place.node.mine(CONFIRMATIONS)
+    chain = place.chain(place.relayed())
+    seen = place.run(chain.channels([KEY], deadline_ns=after(place, WAIT)))
+    funds = place.run(chain.funds(owner(PROVIDER), deadline_ns=after(place, WAIT)))
+    assert isinstance(seen, ChannelsAt) and isinstance(funds, Funds)
+    assert len(asked) >= 3 and set(asked) == {f"0x{seen.block.hash.hex()}"}
+
+
 def test_an_endpoint_far_behind_is_not_read(place: Place) -> None:
     old = place.node.rpc("eth_getBlockByNumber", "latest", False)
 

@@ -11,6 +11,7 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from live.tasks import Process
+from protocol import ports
 from protocol.errors import PortError
 from protocol.payment import WithdrawUpTo
 from protocol.ports import Approve, Chain, Transaction, TxConfirmed, TxOutcome, TxReverted, TxUnknown, Unknown
@@ -180,6 +181,37 @@ def test_a_nonce_that_one_endpoint_makes_up_is_not_used(bench: EvmBench, asked: 
     bench.way.twist = too_high
     prepared = bench.run(bench.mine.prepare(Approve(bench.mine.terms.payment, 5)))
     assert isinstance(prepared, Unknown) and told in prepared.reason
+
+
+def test_a_refusal_that_one_endpoint_tells_is_not_believed(bench: EvmBench) -> None:
+    """Alone it would make an empty market, or a contract without a token."""
+    bench.lie(endpoints=2)
+    refused = error(3, "execution reverted")
+    bench.way.twist = lambda method, params, answer: refused if method == "eth_call" else answer
+    seen = bench.run(bench.mine.funds(bench.publisher, deadline_ns=after(bench, bench.a_while)))
+    assert isinstance(seen, Unknown) and seen.reason.startswith("endpoints differ")
+
+
+def test_what_counts_is_deep_at_the_endpoint_that_lags(bench: EvmBench) -> None:
+    behind: list[Any] = []
+
+    def lags(method: str, params: Any, answer: Any) -> Any:
+        if method != "eth_getBlockByNumber" or params[0] != "latest":
+            return answer
+        behind.append(answer)
+        return behind[0]
+
+    async def story() -> ports.ChannelsAt | Unknown:
+        await bench.mine.funds(bench.publisher, deadline_ns=after(bench, bench.a_while))
+        await pause(bench, 20)  # some blocks later
+        return await bench.mine.channels([], deadline_ns=after(bench, bench.a_while))
+
+    bench.lie(endpoints=2)
+    bench.way.twist = lags
+    seen = bench.run(story())
+    assert isinstance(seen, ports.ChannelsAt), seen
+    assert len(behind) >= 2 and behind[-1]["result"]["number"] != behind[0]["result"]["number"]
+    assert seen.block.number == int(str(behind[0]["result"]["number"]), 0) - CONFIRMATIONS
 
 
 def test_tasks_that_prepare_at_once_get_nonces_of_their_own(bench: EvmBench) -> None:
