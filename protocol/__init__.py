@@ -10,7 +10,7 @@ bring the world in through `protocol.ports`; this package imports neither.
     the world      ports, errors, events
     values         units, quantities, identity, keccak
     rules          manifest, pricing, metering, scaling; agreement; payment, token, registry; invariants
-    the contracts  abi, codec (commands, logs and refusals as bytes), views (what they tell when asked)
+    the contracts  abi, codec (commands, logs and refusals as bytes), views (what they tell when asked), gas
     what travels   wire; auth, eip712, signing; requests, sealing, attestation, record
     publisher      publisher (steps 0 to 7), guard (after them), renting (what it keeps);
                    calls, bundling, paying

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import contracts
-from protocol import payment, registry
-from protocol.codec import FUNCTIONS
+from protocol import gas, payment, registry
 from protocol.payment import WithdrawMany
 from protocol.ports import Approve
 
@@ -24,7 +23,6 @@ _MEASURED: Final = contracts.gas()
 _PAYMENT: Final[dict[str, dict[str, int]]] = _MEASURED["payment"]
 _REGISTRY: Final[dict[str, dict[str, int]]] = _MEASURED["registry"]
 _MANY: Final[dict[str, int]] = _MEASURED["withdrawMany"]["again"]
-_MANY_FIRST: Final[dict[str, int]] = _MEASURED["withdrawMany"]["first"]
 
 REVERTED: Final[int] = max(_PAYMENT["refused"].values())
 """A refusal, which comes before any write: the call itself and the reads that the check needs."""
@@ -49,8 +47,6 @@ GAS: Final[Mapping[type[AnyCommand], int]] = {
     registry.Unsubscribe: _REGISTRY["unsubscribe"]["first"],
 }
 """Gas of each command that succeeds; a `WithdrawMany` costs `WITHDRAW_MANY_ENTRY` an entry on top."""
-TEXT_WORD: Final = 25_000
-"""Storing 32 bytes of text: a new slot (22,100; EIP-2929) and the call data."""
 
 
 def gas_of(command: AnyCommand) -> int:
@@ -61,18 +57,5 @@ def gas_of(command: AnyCommand) -> int:
 
 
 def limit_of(command: AnyCommand) -> int:
-    """The gas limit of a command where the bytecode says what it uses: half as much again as its dearest case.
-
-    `live.chain.gas` gives the same to a real node when that has no estimate.
-    """
-    if isinstance(command, WithdrawMany):
-        one, hundred = _MANY_FIRST["1"], _MANY_FIRST["100"]
-        return (one + (hundred - one) * (len(command.claims) - 1) // 99) * 3 // 2
-    part = "token" if isinstance(command, Approve) else "payment"
-    if type(command) in registry.FUNCTIONS:
-        part = "registry"
-    function = FUNCTIONS[type(command)]
-    texts = [getattr(command, name) for name, _, kind in function.arguments if kind == "string"]
-    words = sum(-(-len(text.encode()) // 32) for text in texts)
-    measured: int = _MEASURED[part][function.name]["first"]
-    return (measured + words * TEXT_WORD) * 3 // 2
+    """The gas limit of a command where the bytecode says what it uses: as for a real node that has no estimate."""
+    return gas.limit(command, _MEASURED)

@@ -17,6 +17,8 @@ from protocol.units import Address
 if sys.version_info < (3, 13):  # no wheels for later ones; tests/conftest.py leaves these tests out
     import pyrevm
 
+    from sim.chain.evm.machine import touched
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,9 +28,6 @@ DEPLOYER: Final = Address(b"\xdd" * 20)
 GAS: Final = 30_000_000
 
 _OUTPUT = re.compile(r"^Revert \{ gas_used: (\d+), output: 0x([0-9a-f]*) \}$")
-_ACCOUNT = re.compile(r"(0x[0-9a-f]{40}): Account \{ info:")
-_STORAGE = re.compile(r"storage: \{(.*?)\}, status", re.DOTALL)
-_SLOT = re.compile(r"(\d+): StorageSlot \{ previous_or_original_value: \d+, present_value: (\d+)")
 
 
 class Reverted(Exception):
@@ -75,6 +74,7 @@ class Evm:
     def deploy(self, code: bytes) -> Address:
         """Run creation code; the contract's address."""
         made: str = self._evm.deploy(_hex(DEPLOYER), code)
+        self._code[made.lower()] = self._evm.get_code(made)
         self.gas_used = self._evm.result.gas_used
         return Address(bytes.fromhex(made[2:]))
 
@@ -115,15 +115,8 @@ class Evm:
     def settle(self) -> None:
         """Make everything so far the past, so that the next transaction finds it cold and as its original state."""
         old, time_s = self._evm, self._evm.env.block.timestamp
-        pieces = _ACCOUNT.split(old.journal_str)
-        for address, body in zip(pieces[1::2], pieces[2::2], strict=True):
-            storage = _STORAGE.search(body)
-            assert storage is not None, body
-            # revm pads the code that it has analysed; what a contract does not reach costs nothing.
-            self._code[address] = old.get_code(address) or self._code.get(address, b"")
-            self._slots.update(
-                ((address, int(slot)), int(value)) for slot, value in _SLOT.findall(storage[1])
-            )
+        for contract, slot in touched(old):
+            self._slots[_hex(contract), slot] = old.storage(_hex(contract), slot)
         new = pyrevm.EVM(spec_id=SPEC)
         new.set_block_env(pyrevm.BlockEnv(number=1, timestamp=time_s))
         for address, code in self._code.items():

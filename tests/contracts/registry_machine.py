@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from protocol.errors import RegistryError
-from protocol.pricing import PriceTable
 from protocol.registry import (
     Command,
     DeregisterProvider,
@@ -21,6 +20,7 @@ from protocol.registry import (
     apply,
 )
 from protocol.units import Address, Cid
+from protocol.views import table_of
 from tests.contracts.contract import Contract, call_of, refusal_name
 from tests.contracts.evm import Evm, Reverted
 
@@ -109,7 +109,7 @@ def machine_for(bytecode: bytes | None = None) -> Any:
         def a_page_of_tables(self, first: int, count: int) -> None:
             page = self.contract.read("tables", first, count)
             due = self.model.table_page(first, count) if count else ()
-            assert tuple((entry[0], table_of(entry)) for entry in page) == due
+            assert tuple(map(table_of, page)) == due
 
         # ------------------------------------------------ what is there
 
@@ -122,7 +122,7 @@ def machine_for(bytecode: bytes | None = None) -> Any:
             assert tuple(entry[0] for entry in read("tables", 0, 99)) == tuple(sorted(model.subscribers))
             for table_id, table in model.published.items():
                 entry = read("table", table_id)
-                assert (entry[0], table_of(entry)) == (table_id, table)
+                assert table_of(entry) == (table_id, table)
                 assert entry[5] == model.subscribers.get(table_id, 0)
             for caller in PEOPLE:
                 offered = read("subscriptions", caller, 0, 99)
@@ -136,18 +136,3 @@ def machine_for(bytecode: bytes | None = None) -> Any:
                 assert self.contract.interface.error(refused.value) == due
 
     return Machine
-
-
-def table_of(entry: Any) -> PriceTable:
-    """The core's table of one that the contract returned."""
-    _, token, (cpu, ram, storage, egress, ingress), cpu_model, tee_type, _ = entry
-    return PriceTable(
-        token=token,
-        cpu=cpu,
-        ram=ram,
-        storage=storage,
-        egress=egress,
-        ingress=ingress,
-        cpu_model=cpu_model,
-        tee_type=tee_type,
-    )

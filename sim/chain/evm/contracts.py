@@ -174,7 +174,7 @@ class EvmContracts:
         whole = False
         while True:
             ran = self._run(command, sender, block, known)
-            seen = touched(ran)
+            seen = touched(ran.evm)
             if whole or (ran.succeeded and not storage.held(seen - known)):
                 return ran, seen
             whole = not ran.succeeded

@@ -140,9 +140,9 @@ class Machine:
         return Log(address, tuple(topics), data)
 
 
-def touched(ran: Ran) -> set[Place]:
-    """Every slot that a transaction has read or written; none of one that failed, which leaves no trace."""
-    pieces = _ACCOUNT.split(ran.evm.journal_str)
+def touched(evm: Any) -> set[Place]:
+    """Every slot that pyrevm's EVM has read or written; none of calls that failed, which leave no trace."""
+    pieces = _ACCOUNT.split(evm.journal_str)
     return {
         (Address(bytes.fromhex(name[2:])), int(slot))
         for name, body in zip(pieces[1::2], pieces[2::2], strict=True)
@@ -161,7 +161,7 @@ def created(code: bytes, runtime_bytes: int) -> tuple[bytes, dict[int, int]]:
     evm: Any = pyrevm.EVM(spec_id=SPEC)
     name: str = evm.deploy(_DEPLOYER, code)
     runtime: bytes = evm.get_code(name)[:runtime_bytes]
-    slots = [slot for _, slot in touched(Ran(0, (), None, None, evm))]
+    slots = [slot for _, slot in touched(evm)]
     return runtime, {slot: value for slot in slots if (value := evm.storage(name, slot))}
 
 

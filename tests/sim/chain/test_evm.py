@@ -49,7 +49,7 @@ def check_slots(doings: list[Action]) -> None:
     for doing, block in zip(doings, blocks(doings), strict=True):
         command, sender = doing.command, doing.sender
         whole = contracts._run(command, sender, block, list(storage._slots))
-        left = dict(contracts._machine.left(whole, touched(whole)))
+        left = dict(contracts._machine.left(whole, touched(whole.evm)))
         done = contracts.execute(command, sender, block)
         assert (done.gas_used, done.error is None) == (whole.gas_used, whole.succeeded), doing
         if whole.succeeded:
