@@ -65,9 +65,6 @@ class AnvilBench(LiveBench):
         self._mining.base_wei = 9 * GWEI
         self.mine = self._chain(PUBLISHER, self._relay.url, pace=UNHURRIED)
 
-    def supports_lies(self) -> bool:
-        return True
-
     def lie(self, *, endpoints: int) -> None:
         self._relay.twist = no_channels
         self.mine = self._chain(PUBLISHER, *[self._relay.url, self._node.url][:endpoints])

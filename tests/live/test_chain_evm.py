@@ -60,9 +60,6 @@ class EvmBench(LiveBench):
     def make_gas_dear(self) -> None:
         raise NotImplementedError
 
-    def supports_lies(self) -> bool:
-        return True
-
     def lie(self, *, endpoints: int) -> None:
         self.way.twist = no_channels
         ways = [self.way, self._chain.provider()][:endpoints]

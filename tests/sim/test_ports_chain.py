@@ -132,9 +132,6 @@ class SimChainBench(SimBench):
         assert isinstance(self._gas, _Gas)
         self._gas.wei = 20
 
-    def supports_lies(self) -> bool:
-        return True
-
     def lie(self, *, endpoints: int) -> None:
         self._endpoint.count = endpoints
         self._endpoint.begin("absent", int(self.env.now) + 10**15, self._head())

@@ -88,10 +88,6 @@ class ChainBench(Bench, Protocol):
         """From now on gas costs more than what was offered for it so far, and no more than three times as much."""
         ...
 
-    def supports_lies(self) -> bool:
-        """Whether `lie` can be shown."""
-        ...
-
     def lie(self, *, endpoints: int) -> None:
         """One of the publisher's endpoints says from now on that there are no channels.
 
@@ -344,8 +340,6 @@ class ChainSuite:
         assert isinstance(following, Transaction) and following.nonce == prepared.nonce + 1
 
     def test_of_two_endpoints_one_that_lies_makes_the_answer_unknown(self, bench: ChainBench) -> None:
-        if not bench.supports_lies():
-            pytest.skip("the backend cannot be made to lie")
         self.open(bench)
         bench.lie(endpoints=2)
         key = ChannelKey(bench.publisher, bench.provider, POD)
@@ -354,8 +348,6 @@ class ChainSuite:
 
     def test_a_single_endpoint_that_lies_is_believed(self, bench: ChainBench) -> None:
         """No promise of the port: what it costs not to have a second one."""
-        if not bench.supports_lies():
-            pytest.skip("the backend cannot be made to lie")
         self.open(bench)
         bench.lie(endpoints=1)
         key = ChannelKey(bench.publisher, bench.provider, POD)
