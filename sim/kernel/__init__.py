@@ -9,8 +9,8 @@ draws and sketches. Not here: money, clients, networks, scenarios; scaling rules
 
 Compiled; each module imports only what stands before it:
 
-    its ground     cache (where compiled code is kept), state (records and numbers); heaps, timers, chance
-                   (draws), recording (rows, samples, sketches)
+    its ground     cache (where compiled code is kept), tables (how it reaches arrays), state (records and
+                   numbers); heaps, timers, chance (draws), recording (rows, samples, sketches)
     what waits     rule (that scales a pod), requests, replicas
     a request      arrivals, sharing, service, facade
     a replica      images, cluster

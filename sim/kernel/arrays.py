@@ -8,6 +8,7 @@ other in two tables, `ints` and `floats`. What things mean is written in `encodi
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ FEW_PODS: Final = 32
 """Up to so many pods draw in long blocks, more in short ones: the buffers should stay in the processor's cache."""
 LONG_BLOCK: Final = 256
 SHORT_BLOCK: Final = 32
-OF_A_POD: Final = ("pods", "states", "params", "fails", "sketches", "cold", "gaps", "demands")
+OF_A_POD: Final = ("pods", "places", "states", "params", "fails", "cold", "gaps", "demands")
 """The arrays that have one element for each pod."""
 FREE: Final = {
     "requests": "request_free",
@@ -33,6 +34,7 @@ FREE: Final = {
     "pulls": "pull_free",
     "cached": "cached_free",
     "pages": "page_free",
+    "sketches": "sketch_free",
 }
 """The pools, and what of `META` is the first of each one's free elements; -1: there is none."""
 
@@ -41,7 +43,8 @@ class Arrays:
     """One plane's arrays, by name.
 
     Attributes:
-        meta: the `META` record, in an array of one, as the kernel takes it.
+        meta: the `META` record, in an array of one.
+        meta_at: its address, as the kernel takes it.
         node_count: how many nodes there are; `nodes` has at least one element.
 
     Args:
@@ -51,11 +54,14 @@ class Arrays:
 
     def __init__(self, node_count: int, *, draw_block: int | None) -> None:
         self.meta: Array = np.zeros(1, state.META)
+        self.meta_at: int = self.meta.ctypes.data
         self.node_count = node_count
         self._fixed_block = draw_block
+        self._free_pods: list[int] = []
         self._aside: dict[str, list[Array]] = {"rows": [], "samples": []}
         self._of: dict[str, Array] = {
             "pods": np.zeros(0, state.POD),
+            "places": np.zeros(0, np.int64),
             "replicas": np.zeros(64, state.REPLICA),
             "requests": np.zeros(1024, state.REQUEST),
             "nodes": np.zeros(max(node_count, 1), state.NODE),
@@ -70,7 +76,7 @@ class Arrays:
             "gaps": np.zeros((0, 1), np.float64),
             "demands": np.zeros((0, 1), np.int64),
             "fails": np.zeros((0, state.OUTCOME_COUNT), np.int64),
-            "sketches": np.zeros((0, state.BUCKETS), np.int64),
+            "sketches": np.zeros((4, state.BUCKETS), np.int64),
             "cold": np.zeros((0, state.OCTAVES), np.int32),
             "pages": np.zeros((16, state.PAGE), np.int64),
             "ints": np.zeros(0, np.int64),
@@ -94,10 +100,14 @@ class Arrays:
 
     # ---- pods, laws, tables ----
 
-    def free_pod(self) -> int | None:
-        """The first handle that is not in use; None: there is none, so `more_pods`."""
-        free = np.flatnonzero(self._of["pods"]["used"] == 0)
-        return int(free[0]) if len(free) else None
+    def take_pod(self) -> int | None:
+        """The least handle that is not in use, and now is; None: there is none, so `more_pods`."""
+        return heapq.heappop(self._free_pods) if self._free_pods else None
+
+    def give_pod(self, handle: int) -> None:
+        """A handle is not in use any more."""
+        self._of["pods"][handle]["used"] = 0
+        heapq.heappush(self._free_pods, handle)
 
     def more_pods(self) -> bool:
         """Doubles the room for pods.
@@ -105,7 +115,9 @@ class Arrays:
         Returns:
             Whether blocks of draws have another length from here on: every pod must draw its anew.
         """
-        size = max(4, 2 * len(self._of["pods"]))
+        old = len(self._of["pods"])
+        size = max(4, 2 * old)
+        self._free_pods.extend(range(old, size))  # in order, which is a heap
         for name in OF_A_POD:
             self._enlarge(name, size)
         self._enlarge("heap", size + self.node_count)
@@ -131,7 +143,7 @@ class Arrays:
     def make_room(self) -> None:
         """Whatever may be lacking gets room."""
         meta = self.meta[0]
-        for name in ("requests", "pulls", "cached", "pages"):
+        for name in ("requests", "pulls", "cached", "pages", "sketches"):
             if meta[FREE[name]] < 0:
                 self._enlarge_pool(name, 2 * len(self._of[name]))
         lacking = int(meta["wanted"]) - int(meta["replica_free_n"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import uint32, uint64
+from numba import uint64
+from numba.extending import register_jitable
 
 from sim import laws
 from sim.kernel import draws
@@ -11,38 +12,60 @@ from sim.kernel.state import FAR_NS, floats_of, inline, inner, laws_of
 
 _M0 = np.uint64(draws.MULTIPLIER_0)
 _M1 = np.uint64(draws.MULTIPLIER_1)
-_W0 = np.uint32(draws.WEYL_0)
-_W1 = np.uint32(draws.WEYL_1)
+_W0 = np.uint64(draws.WEYL_0)
+_W1 = np.uint64(draws.WEYL_1)
+_LOW = np.uint64(draws.MASK)
+_HALF = np.uint64(32)
+_DROP = np.uint64(12)
 _ROUNDS = draws.ROUNDS
-_GRID = draws.GRID
 _EMPIRICAL = laws.EMPIRICAL
+_MANTISSA = np.uint64((1 << 52) - 1)
+_ONE = np.uint64(0x3FF << 52)  # the bits of 1.0
+_LEAST = np.uint64(0x3FE6A09E667F3BCD)  # of sqrt(1/2)
+_TWO_52 = np.uint64(0x433 << 52)  # of 2^52: put under a whole number it makes a float of it
+_MIDDLE = 2.0**-53
 
+for _part in (laws.log_of, laws.log_near_one):
+    register_jitable(_part)  # what laws call may be called in compiled code
 quantile_of = inner(laws.quantile_of)
+log_near_one = inline(laws.log_near_one)
 
 
 @inline
 def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
-    """See `draws.philox`: the same block, compiled. All words are uint32."""
+    """See `draws.philox`: the same block, compiled. All words are uint64 below 2^32, as vector code wants them."""
     for _ in range(_ROUNDS):
-        p0 = _M0 * uint64(c0)
-        p1 = _M1 * uint64(c2)
-        n0 = uint32(p1 >> uint64(32)) ^ c1 ^ k0
-        n2 = uint32(p0 >> uint64(32)) ^ c3 ^ k1
-        c0, c1, c2, c3 = n0, uint32(p1), n2, uint32(p0)
-        k0 = uint32(k0 + _W0)
-        k1 = uint32(k1 + _W1)
+        p0 = _M0 * c0
+        p1 = _M1 * c2
+        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
+        k0 = (k0 + _W0) & _LOW
+        k1 = (k1 + _W1) & _LOW
     return c0, c1, c2, c3
+
+
+@inline
+def _unit(high, low):  # type: ignore[no-untyped-def]
+    """Two words as a uniform (n + 1/2) / 2^52: n becomes the mantissa of a float from 1 to 2."""
+    n = ((high << _HALF) | low) >> _DROP
+    return (np.uint64(n | _ONE).view(np.float64) - 1.0) + _MIDDLE
 
 
 @inline
 def uniforms(k0, k1, index):  # type: ignore[no-untyped-def]
     """See `draws.uniforms`."""
     i = uint64(index)
-    zero = uint32(0)
-    a, b, c, d = philox(uint32(i), uint32(i >> uint64(32)), zero, zero, k0, k1)
-    first = ((uint64(a) << uint64(32)) | uint64(b)) >> uint64(12)
-    second = ((uint64(c) << uint64(32)) | uint64(d)) >> uint64(12)
-    return (float(first) + 0.5) * _GRID, (float(second) + 0.5) * _GRID
+    zero = uint64(0)
+    a, b, c, d = philox(i & _LOW, i >> _HALF, zero, zero, uint64(k0), uint64(k1))
+    return _unit(a, b), _unit(c, d)
+
+
+@inline
+def log_of(x):  # type: ignore[no-untyped-def]
+    """See `laws.log_of`: the same bits, without a branch."""
+    shifted = np.float64(x).view(np.uint64) + (_ONE - _LEAST)
+    k = np.uint64((shifted >> np.uint64(52)) | _TWO_52).view(np.float64) - (2.0**52 + 1023.0)
+    m = np.uint64((shifted & _MANTISSA) + _LEAST).view(np.float64)
+    return log_near_one(m, k)
 
 
 @inner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.kernel.cluster import drain, end_replica
-from sim.kernel.heaps import merge
+from sim.kernel.heaps import gather_served, merge, spread_served
 from sim.kernel.images import drop_pulls
 from sim.kernel.requests import fail_request, take_held, take_queue
 from sim.kernel.sharing import share_least, share_next, share_until
@@ -62,6 +62,7 @@ def _fail_work(m, p, i, t, outcome, node):  # type: ignore[no-untyped-def]
     """Fails what is queued or in service on the replicas of `node` (EVERYWHERE: of all)."""
     requests = requests_of(m)
     replicas = replicas_of(m)
+    gather_served(requests, p)
     p.root = _fail_heap(m, p, i, p.root, t, outcome, node)
     for head in (p.ready_head, p.other_head):
         rep = head
@@ -74,7 +75,7 @@ def _fail_work(m, p, i, t, outcome, node):  # type: ignore[no-untyped-def]
                 r.next_ns = NEVER
             rep = r.next
     if p.discipline == SLOTS:
-        p.done_ns = requests[p.root].end if p.root >= 0 else NEVER
+        spread_served(requests, p)
     else:
         share_least(m, p)
 

@@ -44,8 +44,8 @@ STARTS: Final = {
     "fixed": scaling.fixed_start,
 }
 NONE_YET: Final = (
-    *("root", "held_head", "held_tail", "ready_head", "ready_tail", "other_head", "other_tail"),
-    *("idle_top", "idle_bottom", "stage_rep", "done_rep", "rr", "heap_pos"),
+    *("first", "last", "root", "held_head", "held_tail", "ready_head", "ready_tail", "other_head"),
+    *("other_tail", "idle_top", "idle_bottom", "stage_rep", "done_rep", "rr", "sketch"),
 )
 """Of a pod: what is -1 while there is none."""
 TIMERS: Final = ("stage_ns", "expire_ns", "deadline_ns", "tick_ns", "apply_ns", "done_ns", "rare_ns")
@@ -101,7 +101,7 @@ class Encoder:
         p["used"] = 1
         p["zero_since"] = now_ns
         arrays["fails"][handle] = 0
-        arrays["sketches"][handle] = 0
+        arrays["places"][handle] = -1
         arrays["cold"][handle] = -1
 
     def write_spec(self, handle: int, spec: PodSpec) -> None:

@@ -19,7 +19,7 @@ from sim.kernel.control import crash, evict, replace, settle
 from sim.kernel.facade import arrive
 from sim.kernel.heaps import drop_key, set_key
 from sim.kernel.images import pull_end
-from sim.kernel.recording import drop_cold
+from sim.kernel.recording import drop_cold, drop_sketch
 from sim.kernel.requests import fail_request, take_held
 from sim.kernel.rule import call_rule, wanted
 from sim.kernel.service import complete
@@ -51,15 +51,17 @@ from sim.kernel.state import (
     STAGE,
     START_SOURCE,
     TICK,
+    fetch_pod,
     heap_of,
     inline,
     inner,
+    meta_at,
     nodes_of,
     pods_of,
     replicas_of,
     requests_of,
 )
-from sim.kernel.timers import next_of, rekey, set_deadline, set_expiry, set_rare
+from sim.kernel.timers import rekey, set_deadline, set_expiry, set_rare
 
 
 @inline
@@ -96,7 +98,7 @@ def _rare(m, p, i, t, kind):  # type: ignore[no-untyped-def]
 @inner
 def _drains_last(m, p):  # type: ignore[no-untyped-def]
     """Whether the next completion empties a draining replica."""
-    rep = requests_of(m)[p.root].replica if p.discipline == SLOTS else p.done_rep
+    rep = requests_of(m)[p.first].replica if p.discipline == SLOTS else p.done_rep
     r = replicas_of(m)[rep]
     return r.stage == DRAINING and r.in_service == 1 and r.queued == 0
 
@@ -113,7 +115,7 @@ def _shared(m, p, kind):  # type: ignore[no-untyped-def]
 def _room(m):  # type: ignore[no-untyped-def]
     """Whether there is room for an arrival or a completion, each of which takes at most one of everything."""
     return (
-        (m.request_free | m.page_free) >= 0  # neither is -1
+        (m.request_free | m.page_free | m.sketch_free) >= 0  # none is -1
         and m.samples_used < m.samples_n
         and m.rows_used + ROW_MARGIN < m.rows_n
     )
@@ -123,23 +125,34 @@ def _room(m):  # type: ignore[no-untyped-def]
 def _run_ahead(m, p, i, now):  # type: ignore[no-untyped-def]
     """Runs a pod's own events up to `now` or to before its next shared one, and puts it into the order."""
     while True:
-        t, kind = next_of(p)
-        if t > now:
-            set_key(m, i, t, (RUN_AHEAD << CLASS_SHIFT) | p.pod_index)
-            return DONE
-        if not _room(m):
-            return FULL
-        if kind == ARRIVAL:
-            arrive(m, p, i, t)
-        elif kind == COMPLETION:
-            if p.n_drain > 0 and _drains_last(m, p):
+        t = min(p.next_arrival, p.rare_ns)
+        if p.done_ns <= t:  # as `next_of` says, and each of the two that are common by one branch
+            t = p.done_ns
+            if t > now:
                 break
+            if not _room(m):
+                return FULL
+            if p.n_drain > 0 and _drains_last(m, p):
+                set_key(m, i, t, (COMPLETION << CLASS_SHIFT) | p.pod_index)
+                return DONE
             _complete(m, p, i, t)
-        elif _shared(m, p, kind):
-            break
+        elif p.next_arrival < p.rare_ns or (p.next_arrival == t and p.rare_class > ARRIVAL):
+            if t > now:
+                break
+            if not _room(m):
+                return FULL
+            arrive(m, p, i, t)
         else:
+            if t > now:
+                break
+            if not _room(m):
+                return FULL
+            kind = p.rare_class
+            if _shared(m, p, kind):
+                set_key(m, i, t, (kind << CLASS_SHIFT) | p.pod_index)
+                return DONE
             _rare(m, p, i, t, kind)
-    set_key(m, i, t, (kind << CLASS_SHIFT) | p.pod_index)
+    set_key(m, i, t, (RUN_AHEAD << CLASS_SHIFT) | p.pod_index)
     return DONE
 
 
@@ -161,6 +174,8 @@ def _advance(m, now):  # type: ignore[no-untyped-def]
         if not _room(m) or m.pull_free < 0 or m.cached_free < 0:
             return FULL
         i = top.entity
+        for child in range(1, min(3, m.heap_used)):  # one of them is next, as a rule
+            fetch_pod(m, heap_of(m)[child].entity)
         kind = top.order >> CLASS_SHIFT
         if i < 0:
             if m.rows_used + ROW_MARGIN + m.replicas_n - m.replica_free_n > m.rows_n:
@@ -188,7 +203,7 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     """The kernel's one entry point.
 
     Args:
-        meta: the `META` array of one element.
+        meta: address of the `META` record.
         what: ADVANCE: process every event at or before `now`. Otherwise a change at `now`, after ADVANCE to it.
         i: which pod (or node, for CRASH and RESTORE); ignored for ADVANCE.
         now: instant [Unix ns].
@@ -196,7 +211,7 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     Returns:
         DONE, or for ADVANCE also FULL: something lacked room before the next event.
     """
-    m = meta[0]
+    m = meta_at(meta)
     if what == ADVANCE:
         return _advance(m, now)
     if what == CRASH:
@@ -218,6 +233,7 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     elif what == FORGET:
         drop_key(m, i)
         drop_cold(m, i)
+        drop_sketch(m, p)
         return DONE
     elif what == REKEY:
         settle(m, p)

@@ -13,7 +13,6 @@ from sim.kernel.state import (
     CENTRAL,
     DEPLOYED,
     KEDA,
-    NEVER,
     PER_REQUEST,
     SLOTS,
     STOPPED,
@@ -54,7 +53,7 @@ def _arrive_per_request(m, p, i, index, t, demand):  # type: ignore[no-untyped-d
     rep = p.idle_top
     if rep >= 0:
         drop_idle(m, p, rep)
-        if p.idle_bottom < 0 or p.expire_ns != NEVER:
+        if p.idle_bottom < 0:  # it was the only one; otherwise the longest idle one is the same
             set_expiry(m, p)
             set_rare(p)
         p.i_system -= t

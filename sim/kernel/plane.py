@@ -37,6 +37,7 @@ class DataPlane:
         self.start_ns = start_ns
         self.now_ns = start_ns
         self._specs: dict[int, PodSpec] = {}
+        self._hosted: set[int] = set()
         self._arrays = Arrays(len(nodes), draw_block=draw_block)
         self._encoder = Encoder(self._arrays, start_ns)
         for node, spec in enumerate(nodes):
@@ -65,11 +66,12 @@ class DataPlane:
         """
         self.advance(now_ns)
         check(spec)
-        if any(spec.pod_index == other.pod_index for other in self._specs.values()):
+        if spec.pod_index in self._hosted:
             raise BadInput(f"pod {spec.pod_index} is hosted here already")
         handle = self._free_handle()
         self._encoder.write_new(handle, now_ns)
         self._specs[handle] = spec
+        self._hosted.add(spec.pod_index)
         self._encoder.write_spec(handle, spec)
         if source is not None:
             self._encoder.write_source(handle, source)
@@ -117,9 +119,11 @@ class DataPlane:
             Where its arrivals stand: `host` elsewhere goes on byte for byte.
         """
         self._stop(handle, now_ns, state.ABSENT)
-        source = self._encoder.read_source(handle, self._specs.pop(handle).traffic)
+        spec = self._specs.pop(handle)
+        self._hosted.remove(spec.pod_index)
+        source = self._encoder.read_source(handle, spec.traffic)
         self._control(state.FORGET, handle, now_ns)
-        self._arrays["pods"][handle]["used"] = 0
+        self._arrays.give_pod(handle)
         return source
 
     def update(self, handle: int, spec: PodSpec, now_ns: int) -> None:
@@ -194,7 +198,7 @@ class DataPlane:
         if now_ns < self.now_ns:
             raise BadInput(f"now_ns {now_ns} is before {self.now_ns}: time does not go back")
         self.now_ns = now_ns
-        while drive(self._arrays.meta, state.ADVANCE, 0, now_ns) == state.FULL:
+        while drive(self._arrays.meta_at, state.ADVANCE, 0, now_ns) == state.FULL:
             self._arrays.make_room()
 
     def next_event_ns(self) -> int:
@@ -258,8 +262,10 @@ class DataPlane:
 
     def sketch(self, handle: int) -> sketches.Sketch:
         """Latencies of the pod's served requests since `host`, up to the last `advance`."""
-        self._pod(handle)
-        copied: sketches.Sketch = self._arrays["sketches"][handle].copy()
+        which = int(self._pod(handle)["sketch"])
+        if which < 0:
+            return sketches.empty()
+        copied: sketches.Sketch = self._arrays["sketches"][which].copy()
         return copied
 
     def cold_sketch(self, handle: int) -> sketches.Sketch:
@@ -286,7 +292,7 @@ class DataPlane:
 
     def _control(self, what: int, entity: int, now_ns: int) -> None:
         """Tells the kernel of a change to a pod or a node; the plane is advanced to `now_ns`."""
-        drive(self._arrays.meta, what, entity, now_ns)
+        drive(self._arrays.meta_at, what, entity, now_ns)
 
     def _stop(self, handle: int, now_ns: int, status: int) -> None:
         self.advance(now_ns)
@@ -297,12 +303,13 @@ class DataPlane:
         self._control(state.EVICT, handle, now_ns)
 
     def _free_handle(self) -> int:
-        handle = self._arrays.free_pod()
+        handle = self._arrays.take_pod()
         if handle is None:
-            handle = len(self._arrays["pods"])
             if self._arrays.more_pods():
                 for hosted in self._specs:
                     self._control(state.REFILL, hosted, self.now_ns)
+            handle = self._arrays.take_pod()
+            assert handle is not None
         return handle
 
 

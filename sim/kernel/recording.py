@@ -1,8 +1,8 @@
 """What is written down as it happens, in compiled code: transition rows, sampled requests, latency sketches.
 
-A pod has two sketches. That of its served requests, which every request touches, is one array. That of the
-cold ones among them, which few pods need much of, is kept in pages of an octave, taken from a pool when a
-request first falls into it: a pod's cold starts lie within a few octaves, and pods without any take no page.
+A pod has two sketches, taken from pools with its first request, so that pods without any take none. That of
+its served requests, which every request touches, is one array. That of the cold ones among them, which few
+pods need much of, is kept in pages of an octave: a pod's cold starts lie within a few octaves.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from sim.kernel.state import (
     cold_of,
     inline,
     inner,
-    pages_of,
+    page_of,
     rows_of,
     samples_of,
+    sketch_of,
 )
 
 
@@ -59,10 +60,33 @@ def bucket_of(span_ns):  # type: ignore[no-untyped-def]
     return max(0, min(bucket, BUCKETS - 1))
 
 
+@inner
+def take_sketch(m, p):  # type: ignore[no-untyped-def]
+    """Gives a pod its sketch; the caller made sure that there is one."""
+    p.sketch = m.sketch_free
+    counts = sketch_of(m, p.sketch)
+    m.sketch_free = counts[0]  # the first count of a free sketch is the next free one
+    counts[0] = 0
+
+
 @inline
-def count_in(sketch, span_ns):  # type: ignore[no-untyped-def]
-    """Adds a time span to a sketch."""
-    sketch[bucket_of(span_ns)] += 1
+def count_served(m, p, span_ns):  # type: ignore[no-untyped-def]
+    """Adds a time span to a pod's sketch; the caller made sure of room for one."""
+    if p.sketch < 0:
+        take_sketch(m, p)
+    sketch_of(m, p.sketch)[bucket_of(span_ns)] += 1
+
+
+@inner
+def drop_sketch(m, p):  # type: ignore[no-untyped-def]
+    """A pod's sketch is free again."""
+    if p.sketch >= 0:
+        counts = sketch_of(m, p.sketch)
+        for bucket in range(BUCKETS):
+            counts[bucket] = 0
+        counts[0] = m.sketch_free
+        m.sketch_free = p.sketch
+        p.sketch = -1
 
 
 @inner
@@ -70,25 +94,26 @@ def count_cold(m, i, span_ns):  # type: ignore[no-untyped-def]
     """Adds a time span to pod i's sketch of cold requests; the caller made sure of room for a page."""
     bucket = bucket_of(span_ns)
     octaves = cold_of(m, i)
-    pages = pages_of(m)
-    page = octaves[bucket // PAGE]
+    octave = bucket // PAGE
+    page = int(octaves[octave])
     if page < 0:
         page = m.page_free
-        m.page_free = pages[page, 0]  # the first count of a free page is the next free page
-        pages[page, 0] = 0
-        octaves[bucket // PAGE] = page
-    pages[page, bucket % PAGE] += 1
+        m.page_free = page_of(m, page)[0]  # the first count of a free page is the next free page
+        page_of(m, page)[0] = 0
+        octaves[octave] = page
+    page_of(m, page)[bucket - octave * PAGE] += 1
 
 
 @inner
 def drop_cold(m, i):  # type: ignore[no-untyped-def]
     """Empties pod i's sketch of cold requests: its pages are free again."""
     octaves = cold_of(m, i)
-    pages = pages_of(m)
     for octave in range(OCTAVES):
-        page = octaves[octave]
+        page = int(octaves[octave])
         if page >= 0:
             octaves[octave] = -1
-            pages[page, :] = 0
-            pages[page, 0] = m.page_free
+            counts = page_of(m, page)
+            for bucket in range(PAGE):
+                counts[bucket] = 0
+            counts[0] = m.page_free
             m.page_free = page

@@ -1,7 +1,7 @@
 """Service in compiled code: which replica a request goes to, how its service begins and how it ends.
 
-What is in service under `slots` is in one pairing heap a pod, ordered by the instant at which it finishes;
-under `processor_sharing` see `sharing`.
+What is in service under `slots` is in one order a pod, by the instant at which it finishes (`heaps`); under
+`processor_sharing` see `sharing`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from sim.kernel.chance import duration_ns, uniforms
-from sim.kernel.heaps import merge, pop
-from sim.kernel.recording import count_cold, count_in, sample, write_row
+from sim.kernel.heaps import pop, put_served, take_served
+from sim.kernel.recording import count_cold, count_served, sample, write_row
 from sim.kernel.replicas import push_idle
 from sim.kernel.requests import push_queue, release, take_held, take_queue
 from sim.kernel.rule import keda_touch
@@ -29,7 +29,6 @@ from sim.kernel.state import (
     inner,
     replicas_of,
     requests_of,
-    sketch_of,
     state_of,
 )
 
@@ -110,8 +109,7 @@ def begin(m, p, i, rep, x, t):  # type: ignore[no-untyped-def]
         p.delayed += 1
     if p.discipline == SLOTS:
         q.end = t + q.demand
-        p.root = merge(requests, p.root, x)
-        p.done_ns = requests[p.root].end
+        put_served(requests, p, x)
         r.in_service += 1
     else:
         begin_shared(m, p, r, x, t)
@@ -143,11 +141,9 @@ def complete(m, p, i, t):  # type: ignore[no-untyped-def]
     requests = requests_of(m)
     replicas = replicas_of(m)
     if p.discipline == SLOTS:
-        x = p.root
+        x = take_served(requests, p)
         rep = int(requests[x].replica)
         r = replicas[rep]
-        p.root = pop(requests, x)
-        p.done_ns = requests[p.root].end if p.root >= 0 else NEVER
     else:
         rep = p.done_rep
         r = replicas[rep]
@@ -159,7 +155,7 @@ def complete(m, p, i, t):  # type: ignore[no-untyped-def]
     latency = t - q.arrival
     p.served += 1
     p.latency_ns += latency
-    count_in(sketch_of(m, i), latency)
+    count_served(m, p, latency)
     if q.cold != 0:
         p.cold += 1
         count_cold(m, i, latency)

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 import numba
 import numpy as np
-from numba import carray, types
-from numba.extending import intrinsic
 
 from protocol import scaling
+from sim.kernel.tables import fetcher, row_at, run_of, table_of
 
 NEVER: Final = 2**63 - 1
 WORD: Final = 2**64 - 1  # x & WORD is an integral that wrapped, as Python's int
@@ -88,7 +87,7 @@ BYTES_ROW: Final = 1
 
 SOURCE_FIELDS: Final = (
     ("next_arrival", "i8"), ("index", "i8"), ("seg", "i8"), ("seg_end", "i8"), ("cycle_ns", "i8"),
-    ("sojourn", "i8"), ("left", "i8"), ("burst", "i8"), ("rate", "f8"), ("x", "f8"),
+    ("sojourn", "i8"), ("left", "i8"), ("burst", "i8"), ("rate", "f8"), ("mean_gap", "f8"), ("x", "f8"),
 )  # fmt: skip
 """Where a pod's arrivals stand: all that is needed to go on elsewhere."""
 
@@ -96,13 +95,13 @@ SOURCE_FIELDS: Final = (
 POD = np.dtype([
     # The first lines are what every request touches.
     ("next_arrival", "i8"), ("done_ns", "i8"), ("rare_ns", "i8"), ("rare_class", "i8"),
-    ("pos", "i8"), ("index", "i8"), ("rate", "f8"), ("seg_end", "i8"),
-    ("root", "i8"), ("n_ready", "i8"), ("ready_head", "i8"), ("held_head", "i8"),
+    ("pos", "i8"), ("index", "i8"), ("mean_gap", "f8"), ("seg_end", "i8"),
+    ("first", "i8"), ("last", "i8"), ("n_near", "i8"), ("root", "i8"), ("n_ready", "i8"), ("ready_head", "i8"), ("held_head", "i8"),
     ("n_held", "i8"), ("n_queued", "i8"), ("n_service", "i8"), ("n_busy", "i8"),
     ("arrivals", "i8"), ("served", "i8"), ("wait_ns", "i8"), ("latency_ns", "i8"),
     ("i_system", "i8"), ("i_busy", "i8"), ("delayed", "i8"), ("cold", "i8"),
     ("policy", "i8"), ("status", "i8"), ("dispatch", "i8"), ("discipline", "i8"),
-    ("slots", "i8"), ("queue_limit", "i8"), ("sample_every", "i8"), ("byte_rows", "i8"),
+    ("slots", "i8"), ("sketch", "i8"), ("queue_limit", "i8"), ("sample_every", "i8"), ("byte_rows", "i8"),
     ("n_drain", "i8"), ("idle_top", "i8"), ("idle_bottom", "i8"), ("desired", "i8"),
     ("traffic", "i8"), ("done_rep", "i8"), ("law_first", "i8"), ("law_service", "i8"),
     ("bytes_in", "i8"), ("bytes_out", "i8"), ("request_bytes", "i8"), ("response_bytes", "i8"),
@@ -112,7 +111,7 @@ POD = np.dtype([
     ("stage_ns", "i8"), ("stage_rep", "i8"), ("expire_ns", "i8"), ("deadline_ns", "i8"),
     ("tick_ns", "i8"), ("apply_ns", "i8"), ("zero_since", "i8"), ("wait_limit", "i8"),
     # Traffic.
-    ("seg", "i8"), ("cycle_ns", "i8"), ("sojourn", "i8"), ("left", "i8"), ("burst", "i8"), ("x", "f8"),
+    ("rate", "f8"), ("seg", "i8"), ("cycle_ns", "i8"), ("sojourn", "i8"), ("left", "i8"), ("burst", "i8"), ("x", "f8"),
     ("epoch", "i8"), ("period_ns", "i8"), ("ints_lo", "i8"), ("floats_lo", "i8"), ("tab_n", "i8"),
     # Replicas.
     ("ordinal", "i8"), ("ready_tail", "i8"), ("other_head", "i8"), ("other_tail", "i8"), ("rr", "i8"),
@@ -121,7 +120,7 @@ POD = np.dtype([
     ("kpa_area", "i8"), ("kpa_last", "i8"), ("min_replicas", "i8"), ("max_replicas", "i8"), ("idle_ns", "i8"),
     ("cpu", "i8"), ("memory", "i8"), ("gpus", "i8"), ("image_id", "i8"), ("image_bytes", "i8"),
     ("decrypt_ns", "i8"), ("law_schedule", "i8"), ("law_application", "i8"), ("starts", "i8"),
-    ("pod_index", "i8"), ("heap_pos", "i8"), ("used", "i8"),
+    ("pod_index", "i8"), ("used", "i8"),
 ])
 REPLICA = np.dtype([
     ("pod", "i8"), ("ordinal", "i8"), ("stage", "i8"), ("node", "i8"), ("prev", "i8"), ("next", "i8"),
@@ -157,11 +156,11 @@ ARRAYS: Final = (
 )
 META = np.dtype([
     *((f"{name}_at", "i8") for name in ARRAYS), *((f"{name}_n", "i8") for name in ARRAYS),
-    ("states_at", "i8"), ("params_at", "i8"), ("gaps_at", "i8"), ("demands_at", "i8"), ("fails_at", "i8"),
+    ("states_at", "i8"), ("places_at", "i8"), ("params_at", "i8"), ("gaps_at", "i8"), ("demands_at", "i8"), ("fails_at", "i8"),
     ("sketches_at", "i8"), ("cold_at", "i8"), ("ints_at", "i8"), ("floats_at", "i8"), ("ints_n", "i8"),
     ("floats_n", "i8"), ("block", "i8"), ("heap_used", "i8"), ("rows_used", "i8"), ("samples_used", "i8"),
     ("request_free", "i8"), ("replica_free", "i8"), ("replica_free_n", "i8"), ("pull_free", "i8"),
-    ("cached_free", "i8"), ("page_free", "i8"), ("pend_head", "i8"), ("pend_tail", "i8"), ("isolated", "i8"),
+    ("cached_free", "i8"), ("page_free", "i8"), ("sketch_free", "i8"), ("pend_head", "i8"), ("pend_tail", "i8"), ("isolated", "i8"),
     ("wanted", "i8"),
 ])
 # fmt: on
@@ -177,139 +176,39 @@ OCTAVES: Final = -(-BUCKETS // PAGE)
 
 def inner(function: Any) -> Any:
     """Compiles a function of the kernel into whoever calls it; Python cannot call it, which halves the work."""
-    return numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(
+        function
+    )
 
 
 def inline(function: Any) -> Any:
     """As `inner`, for what every request passes through: LLVM must merge it into its caller."""
-    return numba.njit(nogil=True, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return numba.njit(
+        nogil=True, error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(typing_context: Any, address: Any) -> Any:
-    signature = types.voidptr(types.int64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
-
-    return signature, generate
-
-
-@inline
-def pods_of(m):  # type: ignore[no-untyped-def]
-    """Every pod."""
-    return carray(_pointer(m.pods_at), (m.pods_n,), POD)
-
-
-@inline
-def replicas_of(m):  # type: ignore[no-untyped-def]
-    """Every replica."""
-    return carray(_pointer(m.replicas_at), (m.replicas_n,), REPLICA)
-
-
-@inline
-def requests_of(m):  # type: ignore[no-untyped-def]
-    """Every request in the system."""
-    return carray(_pointer(m.requests_at), (m.requests_n,), REQUEST)
-
-
-@inline
-def nodes_of(m):  # type: ignore[no-untyped-def]
-    """Every node."""
-    return carray(_pointer(m.nodes_at), (m.nodes_n,), NODE)
-
-
-@inline
-def pulls_of(m):  # type: ignore[no-untyped-def]
-    """Every image pull."""
-    return carray(_pointer(m.pulls_at), (m.pulls_n,), PULL)
-
-
-@inline
-def cached_of(m):  # type: ignore[no-untyped-def]
-    """Every cached image."""
-    return carray(_pointer(m.cached_at), (m.cached_n,), CACHED)
-
-
-@inline
-def heap_of(m):  # type: ignore[no-untyped-def]
-    """The order of shared events."""
-    return carray(_pointer(m.heap_at), (m.heap_n,), HEAP)
-
-
-@inline
-def laws_of(m):  # type: ignore[no-untyped-def]
-    """The laws that pods name."""
-    return carray(_pointer(m.laws_at), (m.laws_n,), LAW)
-
-
-@inline
-def rows_of(m):  # type: ignore[no-untyped-def]
-    """Transition rows not yet taken."""
-    return carray(_pointer(m.rows_at), (m.rows_n,), TRANSITION)
-
-
-@inline
-def samples_of(m):  # type: ignore[no-untyped-def]
-    """Sampled requests not yet taken."""
-    return carray(_pointer(m.samples_at), (m.samples_n,), SAMPLE)
-
-
-@inline
-def ints_of(m):  # type: ignore[no-untyped-def]
-    """The table of whole numbers: instants and counts of traffic."""
-    return carray(_pointer(m.ints_at), (m.ints_n,), np.int64)
-
-
-@inline
-def floats_of(m):  # type: ignore[no-untyped-def]
-    """The table of real numbers: rates, and points of empirical laws."""
-    return carray(_pointer(m.floats_at), (m.floats_n,), np.float64)
-
-
-@inline
-def gaps_of(m, i):  # type: ignore[no-untyped-def]
-    """Pod i's block of inter-arrival draws."""
-    return carray(_pointer(m.gaps_at + i * m.block * 8), (m.block,), np.float64)
-
-
-@inline
-def demands_of(m, i):  # type: ignore[no-untyped-def]
-    """Pod i's block of service demands [ns]."""
-    return carray(_pointer(m.demands_at + i * m.block * 8), (m.block,), np.int64)
-
-
-@inline
-def fails_of(m, i):  # type: ignore[no-untyped-def]
-    """Pod i's failed requests by outcome."""
-    return carray(_pointer(m.fails_at + i * (OUTCOME_COUNT * 8)), (OUTCOME_COUNT,), np.int64)
-
-
-@inline
-def sketch_of(m, i):  # type: ignore[no-untyped-def]
-    """Pod i's latency sketch."""
-    return carray(_pointer(m.sketches_at + i * (BUCKETS * 8)), (BUCKETS,), np.int64)
-
-
-@inline
-def cold_of(m, i):  # type: ignore[no-untyped-def]
-    """The page of each octave of pod i's sketch of cold requests; -1: nothing fell into it."""
-    return carray(_pointer(m.cold_at + i * (OCTAVES * 4)), (OCTAVES,), np.int32)
-
-
-@inline
-def pages_of(m):  # type: ignore[no-untyped-def]
-    """The counts of every page."""
-    return carray(_pointer(m.pages_at), (m.pages_n, PAGE), np.int64)
-
-
-@inline
-def state_of(m, i):  # type: ignore[no-untyped-def]
-    """What pod i's scaling rule remembers."""
-    return carray(_pointer(m.states_at + i * (scaling.STATE_LENGTH * 8)), (scaling.STATE_LENGTH,), np.int64)
-
-
-@inline
-def params_of(m, i):  # type: ignore[no-untyped-def]
-    """The parameters of pod i's scaling rule."""
-    return carray(_pointer(m.params_at + i * (scaling.PARAMS_LENGTH * 8)), (scaling.PARAMS_LENGTH,), np.int64)
+meta_at: Final = row_at("meta", META)
+# Every table, and the part of one that belongs to pod i.
+pods_of: Final = table_of(META, "pods", POD)
+fetch_pod: Final = fetcher(pods_of, 8)  # what an arrival or a completion touches
+replicas_of: Final = table_of(META, "replicas", REPLICA)
+requests_of: Final = table_of(META, "requests", REQUEST)
+nodes_of: Final = table_of(META, "nodes", NODE)
+pulls_of: Final = table_of(META, "pulls", PULL)
+cached_of: Final = table_of(META, "cached", CACHED)
+heap_of: Final = table_of(META, "heap", HEAP)
+laws_of: Final = table_of(META, "laws", LAW)
+rows_of: Final = table_of(META, "rows", TRANSITION)
+samples_of: Final = table_of(META, "samples", SAMPLE)
+ints_of: Final = table_of(META, "ints", np.int64)
+floats_of: Final = table_of(META, "floats", np.float64)
+gaps_of: Final = run_of(META, "gaps", np.float64, "block")
+demands_of: Final = run_of(META, "demands", np.int64, "block")
+places_of: Final = table_of(META, "places", np.int64)  # of the pods in the heap; -1: not there
+fails_of: Final = run_of(META, "fails", np.int64, OUTCOME_COUNT)
+sketch_of: Final = run_of(META, "sketches", np.int64, BUCKETS)
+cold_of: Final = run_of(META, "cold", np.int32, OCTAVES)  # a page of each octave; -1: nothing fell into it
+page_of: Final = run_of(META, "pages", np.int64, PAGE)
+state_of: Final = run_of(META, "states", np.int64, scaling.STATE_LENGTH)
+params_of: Final = run_of(META, "params", np.int64, scaling.PARAMS_LENGTH)

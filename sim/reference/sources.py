@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from protocol.units import NEVER_NS, NS_PER_S
 from sim.kernel.draws import uniforms
 from sim.kernel.state import FAR_NS
+from sim.laws import log_of
 from sim.traffic import Mmpp, Poisson, Replay, Trace
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Arrivals:
         u, _ = uniforms(self.keys.requests, self.walk.index)
         match self.traffic:
             case Poisson() | Mmpp():
-                self._find_by_rate(-math.log(u))
+                self._find_by_rate(-log_of(u))
             case Trace():
                 self._find_in_minute(self.traffic, u)
             case Replay():
@@ -126,7 +126,7 @@ class Arrivals:
         while True:
             rate = self._rate()
             if rate > 0.0:
-                length = work / rate
+                length = work * (1.0 / rate)
                 if length < walk.segment_end_ns - t:
                     walk.at_ns = t + int(length)
                     return
@@ -187,7 +187,7 @@ class Arrivals:
 
     def _sojourn_ns(self, traffic: Mmpp) -> int:
         u, _ = uniforms(self.keys.bursts, self.walk.sojourn)
-        length = -math.log(u) * (traffic.mean_sojourn_s[self.walk.segment] * NS_PER_S)
+        length = -log_of(u) * (traffic.mean_sojourn_s[self.walk.segment] * NS_PER_S)
         return max(1, int(min(length, 1e17)))
 
     def _first_state(self, traffic: Mmpp) -> int:

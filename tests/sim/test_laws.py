@@ -8,9 +8,12 @@ from itertools import pairwise
 import numba
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from protocol.errors import BadInput
+from sim.kernel import chance
 from sim.laws import (
     LOGNORMAL,
     Constant,
@@ -21,6 +24,7 @@ from sim.laws import (
     Pareto,
     Uniform,
     Weibull,
+    log_of,
     quantile_of,
 )
 
@@ -63,6 +67,22 @@ def test_compiled_quantiles_are_the_plain_ones() -> None:
         if not isinstance(law, Empirical):
             for u in np.linspace(0.0005, 0.9995, 400):
                 assert compiled(*law.parameters(), u) == pytest.approx(law.quantile(u), rel=1e-15)
+
+
+compiled_log = numba.njit(lambda x: chance.log_of(x))
+NEAR_THE_MIDDLE = math.sqrt(0.5)
+
+
+@given(
+    st.floats(2.0**-53, 1.0)
+    | st.floats(0.99, 1.01)
+    | st.floats(NEAR_THE_MIDDLE * (1 - 1e-12), NEAR_THE_MIDDLE * (1 + 1e-12))
+    | st.floats(1e-300, 1e300)
+)
+def test_our_logarithm_is_within_an_ulp_and_compiled_the_same(x: float) -> None:
+    known = math.log(x)
+    assert abs(log_of(x) - known) <= math.ulp(known)
+    assert compiled_log(x) == log_of(x)
 
 
 @pytest.mark.parametrize("law", LAWS)
