@@ -343,6 +343,7 @@ class World:
             wait_limit_ns=group.wait_limit_ns,
             sample_every=round(1 / share) if share else 0,
             byte_rows=False,
+            cpu_limit_millis=manifest.cpu_limit_millis(pod),
         )
 
     def _caller_of(self, workload: ports.Workload, provider: ProviderMember) -> tuple[Caller, PodSpec]:

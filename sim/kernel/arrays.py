@@ -77,8 +77,9 @@ class Arrays:
             "floats": np.zeros(0, np.float64),
         }
         nodes = self._of["nodes"]
-        for name in ("heap_pos", "cache_head", "pull_head"):
+        for name in ("heap_pos", "cache_head", "pull_head", "replica_head"):
             nodes[name] = -1
+        nodes["level"] = np.inf
         nodes["next_ns"] = NEVER_NS
         meta = self.meta[0]
         for name in FREE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sim.kernel.cluster import drain, end_replica
+from sim.kernel.contention import contend
 from sim.kernel.heaps import merge
 from sim.kernel.images import drop_pulls
 from sim.kernel.requests import fail_request, take_held, take_queue
@@ -13,6 +14,7 @@ from sim.kernel.state import (
     DRAINING,
     NEVER,
     PER_REQUEST,
+    SHARING,
     SLOTS,
     inner,
     nodes_of,
@@ -117,6 +119,9 @@ def evict(m, p, i, t, outcome):  # type: ignore[no-untyped-def]
         fail_request(m, p, i, take_held(m, p), t, outcome)
     _count_busy(m, p, t)
     _end_replicas(m, p, i, t, EVERYWHERE)
+    if m.coupled != 0:
+        for n in range(m.nodes_n):
+            contend(m, n, t)
     p.tick_ns = NEVER
     p.apply_ns = NEVER
     p.expire_ns = NEVER
@@ -160,7 +165,7 @@ def replace(m, p, i, t):  # type: ignore[no-untyped-def]
     rep = p.ready_head
     while rep >= 0:
         following = replicas[rep].next
-        if p.discipline != SLOTS:
+        if p.discipline == SHARING:
             share_until(p, replicas[rep], t)
         if replicas[rep].in_service == 0:
             end_replica(m, p, i, rep, t)
@@ -173,7 +178,7 @@ def replace(m, p, i, t):  # type: ignore[no-untyped-def]
 @inner
 def settle(m, p):  # type: ignore[no-untyped-def]
     """After fields of a pod were changed from outside: brings its timers to what they say now."""
-    if p.discipline != SLOTS:
+    if p.discipline == SHARING:
         replicas = replicas_of(m)
         rep = p.other_head
         while rep >= 0:

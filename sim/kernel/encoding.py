@@ -125,7 +125,7 @@ class Encoder:
             "law_application": self._law(spec.start_up.application),
             "decrypt_ns": _decrypt_ns(spec),
             "policy": POLICIES[spec.scaling.policy],
-            "discipline": DISCIPLINES[spec.discipline],
+            "discipline": _discipline(spec, int(p["discipline"])),
             "dispatch": DISPATCHES[spec.dispatch],
             "slots": spec.slots,
             "queue_limit": NEVER_NS if spec.queue_limit is None else spec.queue_limit,
@@ -135,6 +135,7 @@ class Encoder:
             "request_bytes": spec.request_bytes,
             "response_bytes": spec.response_bytes,
             "cpu": spec.cpu_millis,
+            "cpu_limit": spec.most_cpu_millis,
             "memory": spec.memory_bytes,
             "gpus": spec.gpus,
             "image_id": spec.image_id,
@@ -252,6 +253,14 @@ class Encoder:
             entry[0] = (*law.parameters(), 0, 0)
         self._laws[law] = self._arrays.append("laws", entry)
         return self._laws[law]
+
+
+def _discipline(spec: PodSpec, before: int) -> int:
+    """The kernel's number; a pod that could burst keeps that of one that can, for its replicas that drain."""
+    number = DISCIPLINES[spec.discipline]
+    if number == state.SLOTS and (spec.bursts or before == state.BURSTING):
+        return state.BURSTING
+    return number
 
 
 def _decrypt_ns(spec: PodSpec) -> int:

@@ -4,7 +4,8 @@ A pod runs its own events (arrivals, completions, start-ups, ticks of its rule t
 up to its next shared one (a replica is created or ends, an image pull begins), and stops before it. Shared
 events, and every event of a pod whose replicas wait for room or for a pull, happen in one order: (time,
 class, pod_index or node). Since a pod's own events touch nothing that others see, the result is that of
-one global event list. Where `advance` is cut changes nothing: before a shared event at t happens, every
+one global event list. Where a pod may use more processor time than it reserves, every event of every pod is shared
+(see `contention`). Where `advance` is cut changes nothing: before a shared event at t happens, every
 pod has run ahead to t.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 from sim.kernel.arrivals import fill, start_source
 from sim.kernel.cache import compiled
 from sim.kernel.cluster import end_replica, reconcile, retry_pending, stage_event
+from sim.kernel.contention import couple
 from sim.kernel.control import crash, evict, replace, settle
 from sim.kernel.facade import arrive
 from sim.kernel.heaps import drop_key, set_key
@@ -30,6 +32,7 @@ from sim.kernel.state import (
     ARRIVAL,
     CLASS_SHIFT,
     COMPLETION,
+    COUPLE,
     CRASH,
     DEADLINE,
     DONE,
@@ -47,7 +50,6 @@ from sim.kernel.state import (
     ROW_MARGIN,
     RUN_AHEAD,
     SCHEDULING,
-    SLOTS,
     STAGE,
     START_SOURCE,
     TICK,
@@ -96,7 +98,7 @@ def _rare(m, p, i, t, kind):  # type: ignore[no-untyped-def]
 @inner
 def _drains_last(m, p):  # type: ignore[no-untyped-def]
     """Whether the next completion empties a draining replica."""
-    rep = requests_of(m)[p.root].replica if p.discipline == SLOTS else p.done_rep
+    rep = requests_of(m)[p.root].replica if p.done_rep < 0 else p.done_rep
     r = replicas_of(m)[rep]
     return r.stage == DRAINING and r.in_service == 1 and r.queued == 0
 
@@ -190,7 +192,7 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     Args:
         meta: the `META` array of one element.
         what: ADVANCE: process every event at or before `now`. Otherwise a change at `now`, after ADVANCE to it.
-        i: which pod (or node, for CRASH and RESTORE); ignored for ADVANCE.
+        i: which pod (or node, for CRASH and RESTORE); ignored for ADVANCE and COUPLE.
         now: instant [Unix ns].
 
     Returns:
@@ -205,6 +207,9 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     if what == RESTORE:
         nodes_of(m)[i].up = 1
         retry_pending(m, now)
+        return DONE
+    if what == COUPLE:
+        couple(m)
         return DONE
     p = pods_of(m)[i]
     if what == START_SOURCE:

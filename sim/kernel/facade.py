@@ -15,7 +15,7 @@ from sim.kernel.state import (
     KEDA,
     NEVER,
     PER_REQUEST,
-    SLOTS,
+    SHARING,
     STOPPED,
     demands_of,
     fails_of,
@@ -99,7 +99,7 @@ def arrive(m, p, i, t):  # type: ignore[no-untyped-def]
         return
     rep = choose(m, p, index)
     r = replicas_of(m)[rep]
-    if p.discipline == SLOTS and r.in_service >= p.slots:
+    if p.discipline != SHARING and r.in_service >= p.slots:
         if (p.n_held if p.dispatch == CENTRAL else r.queued) >= p.queue_limit:
             _refuse(m, p, i, index, t, OVERFLOW)
             return

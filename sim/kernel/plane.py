@@ -67,6 +67,7 @@ class DataPlane:
         check(spec)
         if any(spec.pod_index == other.pod_index for other in self._specs.values()):
             raise BadInput(f"pod {spec.pod_index} is hosted here already")
+        self._couple(spec)
         handle = self._free_handle()
         self._encoder.write_new(handle, now_ns)
         self._specs[handle] = spec
@@ -137,6 +138,7 @@ class DataPlane:
         check(spec)
         if old.pod_index != spec.pod_index:
             raise BadInput(f"pod {old.pod_index} cannot become pod {spec.pod_index}")
+        self._couple(spec)
         self._arrays.make_control_room()
         deployed = bool(self._pod(handle)["status"] == state.DEPLOYED)
         desired = int(self._pod(handle)["desired"])
@@ -268,9 +270,10 @@ class DataPlane:
         return sketches.gathered(self._arrays["cold"][handle], self._arrays["pages"])
 
     def node_use(self, node: int, now_ns: int) -> NodeUse:
-        """What is allocated on a node."""
+        """What is allocated on a node, and what its busy replicas use."""
         self.advance(now_ns)
-        return readings.node_use(self._node(node))
+        replicas = self._arrays["replicas"]
+        return readings.node_use(self._node(node), replicas[replicas["node"] == node])
 
     # ---- inside ----
 
@@ -287,6 +290,11 @@ class DataPlane:
     def _control(self, what: int, entity: int, now_ns: int) -> None:
         """Tells the kernel of a change to a pod or a node; the plane is advanced to `now_ns`."""
         drive(self._arrays.meta, what, entity, now_ns)
+
+    def _couple(self, spec: PodSpec) -> None:
+        """A pod that can use processor time which others leave makes every event here a shared one, for good."""
+        if spec.bursts and self.has_nodes and not self._arrays.meta[0]["coupled"]:
+            self._control(state.COUPLE, 0, self.now_ns)
 
     def _stop(self, handle: int, now_ns: int, status: int) -> None:
         self.advance(now_ns)

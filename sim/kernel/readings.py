@@ -6,6 +6,7 @@ is advanced.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -93,8 +94,9 @@ def totals(pods: Array, fails: Array, nodes: Array) -> dict[str, int]:
     return sums
 
 
-def node_use(node: Row) -> NodeUse:
-    """What is allocated on a node, from its record."""
+def node_use(node: Row, replicas: Array) -> NodeUse:
+    """What is allocated on a node, from its record, and what the busy ones among `replicas`, which are on it, use."""
+    busy = replicas[replicas["in_service"] > 0]
     return NodeUse(
         up=bool(node["up"]),
         cpu_millis=int(node["cpu"] - node["cpu_free"]),
@@ -102,6 +104,8 @@ def node_use(node: Row) -> NodeUse:
         gpus=int(node["gpus"] - node["gpus_free"]),
         cached_bytes=int(node["cache_used"]),
         pulls=int(node["n_pulls"]),
+        cpu_wanted_millis=int(busy["cpu_limit"].sum()),
+        cpu_given_millis=math.fsum(busy["cpu_limit"] * busy["speed"]),
     )
 
 

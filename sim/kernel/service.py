@@ -1,7 +1,7 @@
 """Service in compiled code: which replica a request goes to, how its service begins and how it ends.
 
 What is in service under `slots` is in one pairing heap a pod, ordered by the instant at which it finishes;
-under `processor_sharing` see `sharing`.
+under `processor_sharing`, and on replicas that can burst, in one a replica: see `sharing` and `contention`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.kernel.chance import duration_ns, uniforms
+from sim.kernel.contention import bursts, contend
 from sim.kernel.heaps import merge, pop
 from sim.kernel.recording import count_cold, count_in, sample, write_row
 from sim.kernel.replicas import push_idle
@@ -24,6 +25,7 @@ from sim.kernel.state import (
     RANDOM,
     READY,
     ROUND_ROBIN,
+    SHARING,
     SLOTS,
     inline,
     inner,
@@ -93,6 +95,37 @@ def _first_of_fresh(m, p, q):  # type: ignore[no-untyped-def]
         q.cold = 1
 
 
+@inner
+def _begin_on_its_own(m, p, r, x, t):  # type: ignore[no-untyped-def]
+    """As `begin` where the heap of a replica may rule, and not the pod's."""
+    requests = requests_of(m)
+    if p.discipline == SHARING or bursts(r):
+        begin_shared(m, p, r, x, t)
+        r.in_service += 1
+        share_next(m, p, r)
+    else:
+        requests[x].end = t + requests[x].demand
+        p.root = merge(requests, p.root, x)
+        r.in_service += 1
+    share_least(m, p)
+
+
+@inner
+def _take_done(m, p, t):  # type: ignore[no-untyped-def]
+    """Takes the request that is served next out of its heap, where that of a replica may rule, and not the pod's."""
+    requests = requests_of(m)
+    if p.done_rep < 0:
+        x = p.root
+        p.root = pop(requests, x)
+        return x
+    r = replicas_of(m)[p.done_rep]
+    x = r.root
+    share_until(p, r, t)
+    r.v = max(r.v, np.int64(requests[x].end).view(np.float64))
+    r.root = pop(requests, x)
+    return x
+
+
 @inline
 def begin(m, p, i, rep, x, t):  # type: ignore[no-untyped-def]
     """Request `x` enters service on replica `rep`."""
@@ -114,14 +147,13 @@ def begin(m, p, i, rep, x, t):  # type: ignore[no-untyped-def]
         p.done_ns = requests[p.root].end
         r.in_service += 1
     else:
-        begin_shared(m, p, r, x, t)
-        r.in_service += 1
-        share_next(m, p, r)
-        share_least(m, p)
+        _begin_on_its_own(m, p, r, x, t)
     p.n_service += 1
     if r.in_service == 1 and r.stage == READY:
         p.n_busy += 1
         p.i_busy -= t
+        if m.coupled != 0:
+            contend(m, r.node, t)
 
 
 @inner
@@ -129,7 +161,7 @@ def flush_held(m, p, i, rep, t):  # type: ignore[no-untyped-def]
     """The replica `rep` has just become ready: what is held goes to it, as far as its dispatch allows."""
     r = replicas_of(m)[rep]
     while p.held_head >= 0:
-        if p.discipline == SLOTS and r.in_service >= p.slots:
+        if p.discipline != SHARING and r.in_service >= p.slots:
             if p.dispatch == CENTRAL or p.policy == PER_REQUEST:
                 return
             push_queue(m, p, r, take_held(m, p))
@@ -141,21 +173,15 @@ def flush_held(m, p, i, rep, t):  # type: ignore[no-untyped-def]
 def complete(m, p, i, t):  # type: ignore[no-untyped-def]
     """The next completion of a pod. Returns the replica if it was draining and is now empty, otherwise -1."""
     requests = requests_of(m)
-    replicas = replicas_of(m)
     if p.discipline == SLOTS:
         x = p.root
-        rep = int(requests[x].replica)
-        r = replicas[rep]
         p.root = pop(requests, x)
         p.done_ns = requests[p.root].end if p.root >= 0 else NEVER
     else:
-        rep = p.done_rep
-        r = replicas[rep]
-        x = r.root
-        share_until(p, r, t)
-        r.v = max(r.v, np.int64(requests[x].end).view(np.float64))
-        r.root = pop(requests, x)
+        x = _take_done(m, p, t)
     q = requests[x]
+    rep = int(q.replica)
+    r = replicas_of(m)[rep]
     latency = t - q.arrival
     p.served += 1
     p.latency_ns += latency
@@ -185,6 +211,8 @@ def complete(m, p, i, t):  # type: ignore[no-untyped-def]
         share_next(m, p, r)
         share_least(m, p)
     if r.in_service == 0:
+        if m.coupled != 0:
+            contend(m, r.node, t)
         if r.stage == READY:
             p.n_busy -= 1
             p.i_busy += t

@@ -128,7 +128,7 @@ class PodSpec:
         dispatch: which ready replica gets a request. `least`: fewest requests in flight, ties the
             oldest; `central`: one queue for all; `random`; `round_robin`: in order of age. With the
             policy `per_request` it is the replica that has been idle for the shortest time.
-        cpu_millis: what a replica reserves.
+        cpu_millis: what a replica reserves; its weight where there is contention for a node's processors.
         memory_bytes: what a replica reserves.
         gpus: what a replica reserves.
         image_id: number of the image; replicas with equal numbers share node caches and pulls.
@@ -139,6 +139,8 @@ class PodSpec:
             (`overflow`). 0 makes a loss system.
         sample_every: requests whose index is a multiple are recorded; 0: none.
         byte_rows: one transition row for each served request (needed where bandwidth is priced).
+        cpu_limit_millis: what a replica uses while it serves, if its node has that much to spare; None: what it
+            reserves. `service` is what it takes at that speed, and longer with less (see `sim.kernel.contention`).
     """
 
     pod_index: int
@@ -162,12 +164,28 @@ class PodSpec:
     queue_limit: int | None = None
     sample_every: int = 0
     byte_rows: bool = False
+    cpu_limit_millis: int | None = None
+
+    @property
+    def most_cpu_millis(self) -> int:
+        """What a replica uses at most."""
+        return self.cpu_millis if self.cpu_limit_millis is None else self.cpu_limit_millis
+
+    @property
+    def bursts(self) -> bool:
+        """Whether a replica may use more processor time than it reserves."""
+        return self.most_cpu_millis > self.cpu_millis
 
     def __post_init__(self) -> None:
         if self.slots < 1 or self.sample_every < 0 or not 0 <= self.wait_limit_ns <= NEVER_NS:
             raise BadInput(f"pod {self.pod_index}: slots from 1, sample_every and wait_limit_ns from 0")
         if min(self.cpu_millis, self.memory_bytes, self.gpus, self.image_bytes, self.pod_index) < 0:
             raise BadInput(f"pod {self.pod_index}: resources, image_bytes and pod_index from 0")
+        if self.most_cpu_millis < self.cpu_millis or (self.bursts and self.cpu_millis == 0):
+            raise BadInput(
+                f"pod {self.pod_index}: cpu_limit_millis {self.cpu_limit_millis} from cpu_millis {self.cpu_millis}, "
+                "which must be above 0 when the limit is"
+            )
         if self.discipline == "processor_sharing" and self.dispatch == "central":
             raise BadInput(f"pod {self.pod_index}: processor sharing has no queue, so no central one")
         if self.scaling.policy == "per_request" and (self.slots != 1 or self.discipline != "slots"):
@@ -243,7 +261,12 @@ class PodCounters:
 
 @dataclass(frozen=True, slots=True)
 class NodeUse:
-    """What is allocated on a node now: never above its capacity."""
+    """What is allocated on a node now, never above its capacity, and what its busy replicas use.
+
+    Attributes:
+        cpu_wanted_millis: what the replicas that serve something want: the sum of their limits.
+        cpu_given_millis: what they get: as much, or all that the node has.
+    """
 
     up: bool
     cpu_millis: int
@@ -251,3 +274,5 @@ class NodeUse:
     gpus: int
     cached_bytes: int
     pulls: int
+    cpu_wanted_millis: int
+    cpu_given_millis: float

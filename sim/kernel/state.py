@@ -36,6 +36,7 @@ RESTORE: Final = 5
 REPLACE: Final = 6
 REKEY: Final = 7
 FORGET: Final = 8
+COUPLE: Final = 9
 
 # Classes of events, in the order in which they happen at equal instants. Within a class: by pod_index or
 # node number. RUN_AHEAD is no event: a pod that shares nothing now runs its own events ahead first.
@@ -62,6 +63,7 @@ PER_REQUEST: Final = 2
 FIXED: Final = 3
 SLOTS: Final = 0
 SHARING: Final = 1
+BURSTING: Final = 2  # slots, and some replicas may use more than they reserve
 LEAST: Final = 0
 CENTRAL: Final = 1
 RANDOM: Final = 2
@@ -122,14 +124,16 @@ POD = np.dtype([
     ("cpu", "i8"), ("memory", "i8"), ("gpus", "i8"), ("image_id", "i8"), ("image_bytes", "i8"),
     ("decrypt_ns", "i8"), ("law_schedule", "i8"), ("law_application", "i8"), ("starts", "i8"),
     ("pod_index", "i8"), ("heap_pos", "i8"), ("used", "i8"),
+    ("cpu_limit", "i8"),
 ])
 REPLICA = np.dtype([
     ("pod", "i8"), ("ordinal", "i8"), ("stage", "i8"), ("node", "i8"), ("prev", "i8"), ("next", "i8"),
     ("in_service", "i8"), ("queued", "i8"), ("queue_head", "i8"), ("queue_tail", "i8"), ("begun", "i8"),
     ("idle_prev", "i8"), ("idle_next", "i8"), ("in_idle", "i8"), ("idle_since", "i8"), ("stage_end", "i8"),
     ("billed", "i8"), ("pull", "i8"), ("link_prev", "i8"), ("link_next", "i8"),  # pending list or pull's waiters
-    ("root", "i8"), ("v_last", "i8"), ("next_ns", "i8"), ("v", "f8"),  # processor sharing
+    ("root", "i8"), ("v_last", "i8"), ("next_ns", "i8"), ("v", "f8"),  # processor sharing and contention
     ("cpu", "i8"), ("memory", "i8"), ("gpus", "i8"),  # what it holds on its node
+    ("cpu_limit", "i8"), ("speed", "f8"), ("mate_prev", "i8"), ("mate_next", "i8"),  # contention
 ])
 REQUEST = np.dtype([
     ("arrival", "i8"), ("start", "i8"), ("end", "i8"), ("demand", "i8"), ("index", "i8"),
@@ -140,6 +144,7 @@ NODE = np.dtype([
     ("gpus", "i8"), ("up", "i8"), ("bandwidth", "i8"), ("cache_bytes", "i8"), ("cache_used", "i8"),
     ("cache_head", "i8"), ("stamp", "i8"), ("pull_head", "i8"), ("n_pulls", "i8"), ("v", "f8"),
     ("v_last", "i8"), ("next_ns", "i8"), ("heap_pos", "i8"),
+    ("replica_head", "i8"), ("level", "f8"),  # contention
 ])
 PULL = np.dtype([
     ("node", "i8"), ("image", "i8"), ("bytes", "i8"), ("target", "f8"), ("next", "i8"), ("waiters", "i8"),
@@ -162,7 +167,7 @@ META = np.dtype([
     ("floats_n", "i8"), ("block", "i8"), ("heap_used", "i8"), ("rows_used", "i8"), ("samples_used", "i8"),
     ("request_free", "i8"), ("replica_free", "i8"), ("replica_free_n", "i8"), ("pull_free", "i8"),
     ("cached_free", "i8"), ("page_free", "i8"), ("pend_head", "i8"), ("pend_tail", "i8"), ("isolated", "i8"),
-    ("wanted", "i8"),
+    ("wanted", "i8"), ("coupled", "i8"),
 ])
 # fmt: on
 

@@ -60,6 +60,7 @@ class Events:
         else:
             whose.bring_to(at_ns)
             self._happen(whose, kind, at_ns)
+        self.contend(at_ns)
         return True
 
     def next_ns(self) -> int:
@@ -161,11 +162,11 @@ class Events:
         wait_ns = now_ns - request.arrival_ns
         pod.counts["wait_ns"] += wait_ns
         pod.counts["delayed"] += wait_ns > 0
-        if pod.shares:
-            replica.share_until(now_ns, spec.slots)
+        if pod.by_share(replica):
+            replica.share_until(now_ns, pod.share_slots)
             request.end = replica.had_ns + request.demand_ns
             replica.serves.append(request)
-            replica.look(spec.slots)
+            replica.look(pod.share_slots)
         else:
             request.end = now_ns + request.demand_ns
             replica.serves.append(request)
@@ -174,8 +175,8 @@ class Events:
         replica = pod.done()[1]
         assert replica is not None
         request = replica.least()
-        if pod.shares:
-            replica.share_until(now_ns, pod.spec.slots)
+        if pod.by_share(replica):
+            replica.share_until(now_ns, pod.share_slots)
             replica.had_ns = max(replica.had_ns, request.end)
         replica.serves.remove(request)
         latency_ns = now_ns - request.arrival_ns
@@ -196,8 +197,8 @@ class Events:
             self._begin(pod, replica, replica.queue.popleft(), now_ns)
         elif pod.held and replica.stage is Stage.READY:
             self._begin(pod, replica, pod.held.popleft(), now_ns)
-        if pod.shares:
-            replica.look(pod.spec.slots)
+        if pod.by_share(replica):
+            replica.look(pod.share_slots)
         if replica.serves:
             return
         if replica.stage is Stage.DRAINING:
@@ -252,6 +253,7 @@ class Events:
         node = self.nodes[min(fits)[1]]
         node.holds[replica] = (pod.spec.cpu_millis, pod.spec.memory_bytes, pod.spec.gpus)
         replica.node, replica.stage = node, Stage.SCHEDULING
+        replica.cpu_millis, replica.cpu_limit_millis = pod.spec.cpu_millis, pod.spec.most_cpu_millis
         u, _ = uniforms(pod.spec.keys.start_up, replica.ordinal)
         replica.stage_end_ns = now_ns + duration_ns(pod.spec.start_up.schedule, u)
         return True
@@ -369,6 +371,16 @@ class Events:
     def _bill_row(self, pod: Pod, now_ns: int) -> None:
         self.rows.append((now_ns, pod.spec.pod_index, state.REPLICAS_ROW, pod.billed, pod.billed_ms))
 
+    def contend(self, now_ns: int) -> None:
+        """Something has happened: who gets another share of a node's processors goes on at another speed."""
+        for pod in self.pods.values():
+            for replica in pod.replicas():
+                speed = 1.0 if replica.node is None else replica.node.share(replica)
+                if speed != replica.speed:
+                    replica.share_until(now_ns, pod.share_slots)
+                    replica.speed = speed
+                    replica.look(pod.share_slots)
+
     # ------------------------------------------------------------ what the owner does
 
     def stop(self, pod: Pod, now_ns: int, outcome: int) -> None:
@@ -380,6 +392,7 @@ class Events:
             self.end(pod, replica, now_ns)
         pod.tick_ns = pod.apply_ns = NEVER_NS
         pod.desired = 0
+        self.contend(now_ns)
 
     def replace(self, pod: Pod, now_ns: int) -> None:
         """Of a new version: what is idle or not ready ends, what is busy drains."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -225,7 +226,14 @@ class ReferencePlane:
         """What is allocated on a node."""
         self.advance(now_ns)
         one = self._events.nodes[node]
-        return NodeUse(one.up, *one.used, sum(one.cache.values()), len(one.pulls))
+        return NodeUse(
+            one.up,
+            *one.used,
+            sum(one.cache.values()),
+            len(one.pulls),
+            sum(replica.cpu_limit_millis for replica in one.busy),
+            math.fsum(replica.cpu_limit_millis * replica.speed for replica in one.busy),
+        )
 
     # ------------------------------------------------------------ inside
 

@@ -70,12 +70,14 @@ class Replica:
         ordinal: its number in the pod; later ones are newer.
         stage, stage_end_ns: what it does, and until when [Unix ns].
         node: where.
+        cpu_millis, cpu_limit_millis: what it reserves there, and what it uses there at most.
+        speed: how much of what it wants it gets, from 0 to 1.
         serves, queue: requests in service, and those that wait for this replica alone.
         begun: requests whose service ever began here.
         idle_since_ns: when it last became idle [Unix ns].
         billed: whether its container runs.
-        had_ns, had_at_ns: processor sharing: service that each request has had, and as of when.
-        next_ns: processor sharing: when its next request is served.
+        had_ns, had_at_ns: processor sharing, or one that bursts: service that each request has had, and as of when.
+        next_ns: likewise: when its next request is served.
     """
 
     ordinal: int
@@ -90,6 +92,14 @@ class Replica:
     had_ns: float = 0.0
     had_at_ns: int = 0
     next_ns: int = NEVER_NS
+    cpu_millis: int = 0
+    cpu_limit_millis: int = 0
+    speed: float = 1.0
+
+    @property
+    def bursts(self) -> bool:
+        """Whether it may use more than it reserves."""
+        return self.cpu_limit_millis > self.cpu_millis
 
     @property
     def load(self) -> int:
@@ -100,25 +110,25 @@ class Replica:
         """The request that is served next."""
         return min(self.serves, key=lambda request: (request.end, request.index))
 
-    def share_until(self, now_ns: int, slots: int) -> None:
-        """Processor sharing: bring what each request has had up to now."""
+    def share_until(self, now_ns: int, slots: float) -> None:
+        """Bring what each request has had up to now; `slots` of them at once have the replica's speed."""
         n = len(self.serves)
         if n == 0:
             self.had_ns = 0.0
         elif n <= slots:
-            self.had_ns += float(now_ns - self.had_at_ns)
+            self.had_ns += float(now_ns - self.had_at_ns) * self.speed
         else:
-            self.had_ns += float(now_ns - self.had_at_ns) * (float(slots) / n)
+            self.had_ns += float(now_ns - self.had_at_ns) * (float(slots) / n) * self.speed
         self.had_at_ns = now_ns
 
-    def look(self, slots: int) -> None:
-        """Processor sharing: when the next request is served."""
+    def look(self, slots: float) -> None:
+        """When the next request is served."""
         self.next_ns = NEVER_NS
         if self.serves:
             left = self.least().end - self.had_ns
             if len(self.serves) > slots:
                 left *= len(self.serves) / float(slots)
-            self.next_ns = self.had_at_ns + max(0, math.ceil(left))
+            self.next_ns = self.had_at_ns + max(0, math.ceil(min(left / self.speed, float(NEVER_NS // 2))))
 
 
 class Pod:
@@ -168,6 +178,15 @@ class Pod:
     def shares(self) -> bool:
         """Whether its replicas share their processors."""
         return self.spec.discipline == "processor_sharing"
+
+    @property
+    def share_slots(self) -> float:
+        """How many requests a replica serves at its speed; more share it, which slots never do."""
+        return self.spec.slots if self.shares else math.inf
+
+    def by_share(self, replica: Replica) -> bool:
+        """Whether what requests have had, and not when they began, tells when they are served."""
+        return self.shares or replica.bursts
 
     @property
     def per_request(self) -> bool:
@@ -253,11 +272,14 @@ class Pod:
         serving = [replica for replica in self.replicas() if replica.serves]
         if not serving:
             return NEVER_NS, None
-        if self.shares:
-            replica = min(serving, key=lambda replica: (replica.next_ns, replica.ordinal))
-            return replica.next_ns, replica
-        replica = min(serving, key=lambda replica: (replica.least().end, replica.least().index))
-        return int(replica.least().end), replica
+
+        def key(replica: Replica) -> tuple[int, bool, int]:
+            if self.by_share(replica):
+                return replica.next_ns, True, replica.ordinal
+            return int(replica.least().end), False, replica.least().index
+
+        replica = min(serving, key=key)
+        return key(replica)[0], replica
 
     def stage_end(self) -> tuple[int, Replica | None]:
         """When a replica passes to its next stage, and which; of several the one that stands first."""

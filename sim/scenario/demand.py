@@ -323,7 +323,9 @@ class Publisher(Model):
         description="Where, as name-zone-number; null: in no provider's region.",
     )
     arrive: Law = key("0s", description="A constant: all arrive then. Any other law: times between arrivals.")
-    manifest: Manifest = key(description="What runs: the path of a manifest, or the manifest itself.")
+    manifest: Manifest = key(
+        description="What runs: the path of a manifest, or the manifest itself. A container's `limits: {cpu: 1}` above its `resources: {cpu: 250m}` let it use what its node has to spare; without, it has what it reserves."
+    )
     scaling: Scaling = key({"policy": "keda"}, description="How replicas follow requests.")
     slots: Count = key(1, description="Requests that a replica serves at once.")
     discipline: Literal["slots", "processor_sharing"] = key(
@@ -337,7 +339,7 @@ class Publisher(Model):
     )
     traffic: Traffic = key(description="Who calls it, and when.")
     service: TraceOrLaw = key(
-        description="Time to serve a request: a law, or `trace` (percentiles of the trace, scaled so that their mean is its `Average`)."
+        description="Time to serve a request, at the processor time that the manifest's `limits` allow: a law, or `trace` (percentiles of the trace, scaled so that their mean is its `Average`)."
     )
     first_service: Law | None = key(
         None, description="Time to serve the first request of a replica; null: as any other."

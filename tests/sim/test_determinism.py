@@ -24,11 +24,12 @@ from tests.sim.worlds import PUBLISHER, START, Data, Played, S, play, provider, 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKS = ("read_all", "advance", "owed", "sample")
 
+BURSTS = {"image": "web:1", "port": 80, "resources": {"cpu": "250m", "memory": "128Mi"}, "limits": {"cpu": 2}}
 BUSY = world(
     duration="90m",
     providers=[provider(count=2), provider(name="dear", region="fra-west-1", prices={"egress": "0.02 DAI/GB"})],
     publishers=[
-        publisher(name="a", count=3, traffic={"mmpp": {"states": [
+        publisher(name="a", count=3, manifest={"containers": [BURSTS]}, traffic={"mmpp": {"states": [
             {"rate": "0/s", "stay": "60s"}, {"rate": "4/s", "stay": "15s"}]}}),
         publisher(name="b", count=2, arrive={"exponential": "3m"}, response_bytes="1MB",
                   policies={"selection": "weighted", "funding": {"use": "once", "with": {"first": "20m"}},

@@ -211,8 +211,11 @@ def publishers(draw: st.DrawFn, index: int) -> Data:
     container: Data = {"image": "web:1", "port": 80, "resources": {"cpu": "250m", "memory": "128Mi"}}
     if draw(st.booleans()):
         container["volumes"] = [{"mountPath": "/data", "storage": "2Gi"}]
+    if draw(st.booleans()):
+        container["limits"] = {"cpu": 3}
     big = merged({"containers": [container]}, {})
     big["containers"][0]["resources"] = {"cpu": "500m", "memory": "256Mi"}
+    big["containers"][0].pop("limits", None)
     actions: list[Data] = draw(
         st.lists(
             _one_of(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -98,6 +99,7 @@ def pods(draw: st.DrawFn, index: int, *, even: bool) -> PodSpec:
     if not even:
         schedules.append(Exponential(0.5))
         applications.append(Exponential(4.0))
+    cpu = draw(st.sampled_from([0, 500, 1000]))
     start = StartUp(
         draw(st.sampled_from(schedules)),
         draw(st.sampled_from([0, 10 * MIB])),
@@ -113,7 +115,8 @@ def pods(draw: st.DrawFn, index: int, *, even: bool) -> PodSpec:
         slots=slots,
         start_up=start,
         first_service=draw(st.sampled_from([None, Exponential(2.0)])),
-        cpu_millis=draw(st.sampled_from([0, 500, 1000])),
+        cpu_millis=cpu,
+        cpu_limit_millis=draw(st.sampled_from([None, cpu, cpu * 3 // 2, cpu * 7])),
         memory_bytes=draw(st.sampled_from([0, 100, 300])),
         image_id=draw(st.integers(0, 2)),
         image_bytes=draw(st.sampled_from([0, 20 * MIB, 100 * MIB])),
@@ -149,6 +152,7 @@ OPS = [
     "restore",
     "update",
     "grow",
+    "burst",
     "move",
     "isolate",
     "rejoin",
@@ -228,10 +232,17 @@ def play(
             elif op == "resume" and status[k] == "off":
                 plane.resume(handle, at)
                 status[k] = "on"
-            elif op in ("update", "grow"):
+            elif op in ("update", "grow", "burst"):
                 spec = specs[k]
                 if op == "grow":
-                    spec = replace(spec, cpu_millis=spec.cpu_millis + 250, service=Exponential(1.0))
+                    grown = spec.cpu_millis + 250
+                    limit = None if spec.cpu_limit_millis is None else spec.most_cpu_millis + 250
+                    spec = replace(
+                        spec, cpu_millis=grown, cpu_limit_millis=limit, service=Exponential(1.0), slots=1
+                    )
+                elif op == "burst":
+                    limit = None if spec.bursts else spec.cpu_millis * 3
+                    spec = replace(spec, cpu_limit_millis=limit)
                 specs[k] = spec
                 plane.update(handle, spec, at)
             elif op == "move":
@@ -282,6 +293,8 @@ def _within_capacity(planes: Sequence[DataPlane | ReferencePlane], world: World,
         use = planes[0].node_use(n, at)
         assert 0 <= use.cpu_millis <= node.cpu_millis and 0 <= use.memory_bytes <= node.memory_bytes
         assert use.cached_bytes <= node.image_cache_bytes
+        given = min(use.cpu_wanted_millis, node.cpu_millis)  # what somebody wants is not left idle
+        assert use.cpu_given_millis == pytest.approx(given, rel=1e-12)
         assert use.up or use.cpu_millis == use.memory_bytes == use.pulls == 0
 
 
