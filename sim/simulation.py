@@ -297,6 +297,8 @@ class Simulation:
                     returned=till.returned,
                     allocated_cpu_millis=sums["cpu_millis"],
                     capacity_cpu_millis=sums["cpu_capacity_millis"],
+                    wanted_cpu_millis=sums["cpu_wanted_millis"],
+                    given_cpu_millis=sums["cpu_given_millis"],
                 ),
             )
             self._check_capacity(party, now_ns)

@@ -234,11 +234,12 @@ class DataPlane:
     def totals(self, now_ns: int) -> dict[str, int]:
         """Sums over the pods hosted now: the counts of `PodCounters`, with `failed` over all reasons.
 
-        Also `cpu_millis`, what is allocated on the nodes, and `cpu_capacity_millis`, what those that are up have.
+        Also `cpu_millis`, what is allocated on the nodes, `cpu_capacity_millis`, what those that are up have, and
+        what the busy replicas want and get: `cpu_wanted_millis`, `cpu_given_millis`.
         """
         self.advance(now_ns)
         nodes = self._arrays["nodes"][: self._arrays.node_count]
-        return readings.totals(self._arrays["pods"], self._arrays["fails"], nodes)
+        return readings.totals(self._arrays["pods"], self._arrays["fails"], nodes, self._arrays["replicas"])
 
     def take_transitions(self) -> Array:
         """Changes up to the last `advance` and since the last call, by (t_ns, pod_index), in order within.

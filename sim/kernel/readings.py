@@ -83,20 +83,22 @@ def counters(pod: Row, fails: Array, now_ns: int) -> PodCounters:
     )
 
 
-def totals(pods: Array, fails: Array, nodes: Array) -> dict[str, int]:
-    """Sums over the pods that are in use and over the nodes: see `DataPlane.totals`."""
+def totals(pods: Array, fails: Array, nodes: Array, replicas: Array) -> dict[str, int]:
+    """Sums over the pods that are in use, over the nodes and over the busy replicas: see `DataPlane.totals`."""
     used = pods["used"] == 1
     sums = {name: int(pods[field][used].sum()) for name, field in TOTALS.items()}
     sums["failed"] = int(fails[used].sum()) - int(fails[used, SERVED].sum())
     sums["idle"] -= sums["busy"]
     sums["cpu_millis"] = int((nodes["cpu"] - nodes["cpu_free"]).sum())
     sums["cpu_capacity_millis"] = int(nodes["cpu"][nodes["up"] == 1].sum())
+    wanted, given = _processors(replicas)
+    sums["cpu_wanted_millis"], sums["cpu_given_millis"] = wanted, round(given)
     return sums
 
 
 def node_use(node: Row, replicas: Array) -> NodeUse:
     """What is allocated on a node, from its record, and what the busy ones among `replicas`, which are on it, use."""
-    busy = replicas[replicas["in_service"] > 0]
+    wanted, given = _processors(replicas)
     return NodeUse(
         up=bool(node["up"]),
         cpu_millis=int(node["cpu"] - node["cpu_free"]),
@@ -104,9 +106,15 @@ def node_use(node: Row, replicas: Array) -> NodeUse:
         gpus=int(node["gpus"] - node["gpus_free"]),
         cached_bytes=int(node["cache_used"]),
         pulls=int(node["n_pulls"]),
-        cpu_wanted_millis=int(busy["cpu_limit"].sum()),
-        cpu_given_millis=math.fsum(busy["cpu_limit"] * busy["speed"]),
+        cpu_wanted_millis=wanted,
+        cpu_given_millis=given,
     )
+
+
+def _processors(replicas: Array) -> tuple[int, float]:
+    """What those of the replicas that are busy want, and what they get [millicores]; in no order, to the last bit."""
+    busy = replicas[replicas["in_service"] > 0]
+    return int(busy["cpu_limit"].sum()), math.fsum(busy["cpu_limit"] * busy["speed"])
 
 
 def in_order(rows: Array, *columns: str) -> Array:

@@ -241,6 +241,8 @@ class Sample(NamedTuple):
     returned: Annotated[Money, "given back to publishers since the run's start"] = 0
     allocated_cpu_millis: Annotated[MilliCpu, "CPU reserved by replicas"] = 0
     capacity_cpu_millis: Annotated[MilliCpu, "CPU of the nodes that are up"] = 0
+    wanted_cpu_millis: Annotated[MilliCpu, "CPU that the replicas that serve could use"] = 0
+    given_cpu_millis: Annotated[MilliCpu, "CPU that they get; less than they want is contention"] = 0
 
 
 class LatencyCount(NamedTuple):

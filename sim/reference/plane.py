@@ -199,6 +199,11 @@ class ReferencePlane:
         sums = {name: sum(getattr(one, name) for one in all_of) for name in names.split()}
         sums["failed"] = sum(sum(one.failed.values()) for one in all_of)
         sums["cpu_millis"] = sum(node.used[0] for node in self._events.nodes)
+        busy = [replica for node in self._events.nodes for replica in node.busy]
+        sums["cpu_wanted_millis"] = sum(replica.cpu_limit_millis for replica in busy)
+        sums["cpu_given_millis"] = round(
+            math.fsum(replica.cpu_limit_millis * replica.speed for replica in busy)
+        )
         sums["cpu_capacity_millis"] = sum(node.spec.cpu_millis for node in self._events.nodes if node.up)
         return sums
 

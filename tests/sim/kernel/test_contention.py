@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol.errors import BadInput
 from sim.kernel.plane import DataPlane
@@ -177,6 +179,48 @@ def test_the_bill_is_what_is_reserved(cluster: Any) -> None:
     plane.advance(START + 200 * S)
     assert timeline(plane)[-2:] == [(1.0, 0, 1), (81.0, 0, 0)]
     assert plane.replica_ms(handles[0], START + 200 * S) == 80_000
+
+
+@st.composite
+def claims(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
+    """A node's millicores, and what each of some replicas reserves of them and may use at most."""
+    reserved = draw(st.lists(st.integers(1, 400), min_size=1, max_size=8))
+    most = [draw(st.sampled_from([cpu, cpu + 1, cpu * 2, cpu + 700, 10**9])) for cpu in reserved]
+    return sum(reserved) + draw(st.sampled_from([0, 1, 500])), list(zip(reserved, most, strict=True))
+
+
+@given(claims())
+def test_shares_are_max_min_fair(claim: tuple[int, list[tuple[int, int]]]) -> None:
+    """What makes it so: nothing is idle that is wanted, and nobody short of its limit could get more by weight.
+
+    Each has its request at least. Both engines say the same, to the bit.
+    """
+    cpu, replicas = claim
+    speeds = []
+    for engine in (DataPlane, ReferencePlane):
+        plane = engine([NodeSpec(cpu, 1000)], start_ns=START)
+        for i, (reserved, most) in enumerate(replicas):
+            spec = burster(i, at(1), 1e6, cpu_millis=reserved, cpu_limit_millis=most)
+            plane.deploy(plane.host(spec, None, START), START)
+        plane.advance(START + 2 * S)
+        speeds.append(speeds_of(plane))
+    assert speeds[0] == speeds[1]
+    given = [speed * most for speed, (_, most) in zip(speeds[0], replicas, strict=True)]
+    assert sum(given) == pytest.approx(min(cpu, sum(most for _, most in replicas)), rel=1e-12)
+    levels = [got / reserved for got, (reserved, _) in zip(given, replicas, strict=True)]
+    assert min(levels) >= 1 - 1e-12
+    short = [level for level, speed in zip(levels, speeds[0], strict=True) if speed < 1]
+    assert all(level >= max(levels) * (1 - 1e-12) for level in short)
+
+
+def speeds_of(plane: DataPlane | ReferencePlane) -> list[float]:
+    """The speed of each pod's one replica, by pod."""
+    if isinstance(plane, ReferencePlane):
+        return [pod.ready[0].speed for pod in plane._events.pods.values()]
+    replicas = plane._arrays["replicas"]
+    return [
+        float(speed) for _, speed in sorted((int(r["pod"]), r["speed"]) for r in replicas if r["in_service"])
+    ]
 
 
 @pytest.mark.parametrize(("cpu", "limit"), [(500, 499), (0, 100), (500, -1)])
