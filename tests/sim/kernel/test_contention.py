@@ -104,6 +104,17 @@ def test_what_another_reserves_is_lent_while_it_is_idle(cluster: Any) -> None:
     assert ends(plane) == [(8.0, "served"), (14.0, "served")]
 
 
+def test_who_was_there_before_the_first_that_bursts_is_followed_too(cluster: Any) -> None:
+    """The neighbour has long been running when the other is deployed, at 1.5 s.
+
+    That one's first request has 1 s from 2 to 3, and 1 s more at 0.4 by 5.5; its second 0.8 s from 6 to 8, and ends at 9.2.
+    """
+    plane, _ = cluster(pod(at(3), 5.0, fixed(1), index=0, cpu_millis=600, sample_every=1))
+    plane.deploy(plane.host(burster(1, at(2, 6), 2.0), None, START + 3 * S // 2), START + 3 * S // 2)
+    plane.advance(START + 50 * S)
+    assert ends(plane) == [(5.5, "served"), (8.0, "served"), (9.2, "served")]
+
+
 def test_a_limit_past_the_node_is_never_reached(cluster: Any) -> None:
     plane, _ = cluster(burster(0, at(1), cpu_limit_millis=4000))
     assert use(plane, 2) == (4000, 1000.0)
