@@ -40,7 +40,9 @@ def share_next(m, p, r):  # type: ignore[no-untyped-def]
     left = np.int64(requests_of(m)[r.root].end).view(np.float64) - r.v
     if r.in_service > p.slots and p.discipline == SHARING:
         left *= r.in_service / float(p.slots)
-    r.next_ns = r.v_last + max(0, math.ceil(min(left / r.speed, LONGEST_NS)))
+    if r.speed != 1.0:
+        left = min(left / r.speed, LONGEST_NS)
+    r.next_ns = r.v_last + max(0, math.ceil(left))
 
 
 @inner

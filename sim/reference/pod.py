@@ -128,7 +128,9 @@ class Replica:
             left = self.least().end - self.had_ns
             if len(self.serves) > slots:
                 left *= len(self.serves) / float(slots)
-            self.next_ns = self.had_at_ns + max(0, math.ceil(min(left / self.speed, float(NEVER_NS // 2))))
+            if self.speed != 1:
+                left = min(left / self.speed, float(NEVER_NS // 2))
+            self.next_ns = self.had_at_ns + max(0, math.ceil(left))
 
 
 class Pod:
