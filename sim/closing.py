@@ -36,6 +36,7 @@ class Closing:
         self._writer = world.writer
         self._lives: dict[str, list[Life]] = {}
         self._violations: list[str] = []
+        self._attempts: list[tuple[int, int]] = []  # of each publisher's callers
 
     def write(self) -> list[str]:
         """Write everything.
@@ -153,6 +154,8 @@ class Closing:
         deposited = sum(r["invested"] for r in rows)
         arrivals, served = caller.arrivals + now.arrivals, caller.served + now.served
         failed = caller.failed + sum(now.failed.values())
+        retried, lost = caller.retried + now.retried, caller.lost + now.lost
+        self._attempts.append((failed, retried + lost + now.waiting))
         self._writer.append(
             "publishers",
             PublisherEnd(
@@ -167,6 +170,9 @@ class Closing:
                 arrivals=arrivals,
                 served=served,
                 failed=failed,
+                retried=retried,
+                lost=lost,
+                waiting_at_end=now.waiting,
                 evicted=recorder.evictions.get(name, 0),
                 state=self._state(party),
             ),
@@ -224,6 +230,12 @@ class Closing:
                 "replica-ms",
                 sum(a.row["billed_replica_ms"] for a in self._recorder.attempts),
                 sum(a.run_ms for a in self._recorder.attempts),
+            ),
+            (
+                "attempts failed = tried again + given up + waiting",
+                "requests",
+                sum(failed for failed, _ in self._attempts),
+                sum(after for _, after in self._attempts),
             ),
         ]
         if ledger.market.moves:

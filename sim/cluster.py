@@ -34,7 +34,7 @@ class Caller:
         spec: what the plane is told of the pod; changes with an update.
         plane: where its requests arrive.
         handle: its number there.
-        arrivals, served, failed: of earlier planes.
+        arrivals, served, failed, retried, lost: of earlier planes.
         nowhere_arrivals, nowhere_failed: those of them that found it not deployed.
     """
 
@@ -45,6 +45,8 @@ class Caller:
     arrivals: int = 0
     served: int = 0
     failed: int = 0
+    retried: int = 0
+    lost: int = 0
     nowhere_arrivals: int = 0
     nowhere_failed: int = 0
 
@@ -57,6 +59,8 @@ class Caller:
         past = self.count(now_ns)
         self.arrivals += past.arrivals
         self.served += past.served
+        self.retried += past.retried
+        self.lost += past.lost
         failed = sum(past.failed.values())
         self.failed += failed
         if not self.plane.has_nodes:

@@ -32,7 +32,6 @@ NOT_MODELLED = (
     "Packets: a message is one transfer with a latency and a size.",
     "Contention for processors on a node: a replica has what it reserves.",
     "Other people's transactions: the gas they want of each block, at one tip, is a draw.",
-    "Retries of clients whose request failed.",
 )
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sim.parties import ProviderParty
     from sim.world import World
 
+PARTS: Final = ("scheduling_ns", "pull_ns", "decryption_ns", "application_ns")
+"""Of a replica's start."""
 TAIL: Final = 100
 """A quantile is told only with so many requests beyond it."""
 
@@ -146,6 +148,7 @@ class Watcher:
         attempt.row |= counted(counters) | latencies(latency["all"]) | {"owed": owed}
         attempt.row |= latencies(latency["cold"], "cold_")
         attempt.row["billed_replica_ms"] = sum(r.replica_ms for r in tenant.readings)
+        attempt.row["round_trip_ns"] = caller.spec.round_trip_ns
         attempt.run_ms = counters.billed_ms
         pod = attempt.row["pod"]
         for kind, sketch in latency.items():
@@ -189,10 +192,12 @@ class Watcher:
         if not len(rows):
             return
         outcomes = ["limit" if name == "overflow" else name for name in OUTCOMES]
+        pods = [self._pods[i] for i in rows["pod_index"]]
+        trips = {pod: self._world.round_trip_ns(pod, provider) if provider else 0 for pod in set(pods)}
         self._world.writer.append_array(
             "requests",
             {
-                "pod": [self._pods[i] for i in rows["pod_index"]],
+                "pod": pods,
                 "provider": provider,
                 "number": rows["index"],
                 "arrival_ns": rows["arrival_ns"],
@@ -201,6 +206,9 @@ class Watcher:
                 "outcome": [outcomes[i] for i in rows["outcome"]],
                 "cold": rows["cold"] == 1,
                 "replica": np.ma.masked_less(rows["replica"], 0),
+                "attempt": rows["attempt"] + 1,
+                "round_trip_ns": np.array([trips[pod] for pod in pods]),
+                **{name: np.ma.masked_less(rows[name], 0) for name in PARTS},
             },
         )
 
@@ -210,8 +218,10 @@ def counted(counters: PodCounters) -> dict[str, int]:
     failed = counters.failed
     return {
         "arrivals": counters.arrivals,
+        "retried": counters.retried,
         "served": counters.served,
         "failed_timeout": failed["timeout"],
+        "failed_client_timeout": failed["client_timeout"],
         "failed_unreachable": failed["unreachable"],
         "failed_crashed": failed["crashed"],
         "failed_evicted": failed["evicted"],
@@ -220,6 +230,8 @@ def counted(counters: PodCounters) -> dict[str, int]:
         "pending_at_end": counters.held + counters.queued + counters.in_flight,
         "cold": counters.cold,
         "replica_starts": counters.starts,
+        "replicas_ready": counters.warmed,
+        **{name: getattr(counters, name) for name in PARTS},
         "starting_ns": counters.starting_replica_ns + counters.unplaced_replica_ns,
         "idle_ns": counters.idle_replica_ns,
         "busy_ns": counters.busy_replica_ns,

@@ -281,7 +281,7 @@ class World:
         name = group.image.name or f"{member.name}/image"
         reference = f"registry.example/{name}:1"
         image = self.images.setdefault(reference, SimImage(group.image.size_bytes, len(self.images)))
-        spec = self._spec(member, index, pod, image, StartUp())
+        spec = self._spec(member, index, pod, image)
         self.demands[address] = Demand(member, spec, image, reference)
         self.callers[address] = Caller(
             member.name, spec, self.nowhere, self.nowhere.host(spec, None, self.start_ns)
@@ -316,8 +316,15 @@ class World:
         return replace(pod, containers=(first, *pod.containers[1:]))
 
     def _spec(
-        self, member: PublisherMember, index: int, pod: manifest.Pod, image: SimImage, start_up: StartUp
+        self,
+        member: PublisherMember,
+        index: int,
+        pod: manifest.Pod,
+        image: SimImage,
+        start_up: StartUp | None = None,
+        round_trip_ns: int = 0,
     ) -> PodSpec:
+        """What a plane is told of a pod; without a start-up and a round trip that of pods that nobody hosts."""
         group, scenario = member.group, self.scenario
         resources = manifest.pod_resources(pod)
         share = scenario.output.requests_share
@@ -339,10 +346,12 @@ class World:
             gpus=resources.get(Resource.GPU, 0),
             image_id=image.image_id,
             image_bytes=image.packed_bytes,
-            start_up=start_up,
+            start_up=start_up or StartUp(),
             wait_limit_ns=group.wait_limit_ns,
             sample_every=round(1 / share) if share else 0,
             byte_rows=False,
+            client=convert.to_client(group),
+            round_trip_ns=round_trip_ns,
         )
 
     def _caller_of(self, workload: ports.Workload, provider: ProviderMember) -> tuple[Caller, PodSpec]:
@@ -356,10 +365,16 @@ class World:
             decrypt_bytes_per_s=cold.decrypt_bytes_per_s,
             application=convert.to_law(cold.application),
         )
-        spec = self._spec(demand.member, demand.spec.pod_index, workload.pod, demand.image, start_up)
+        trip_ns = self.round_trip_ns(demand.member.name, provider.name)
+        spec = self._spec(demand.member, demand.spec.pod_index, workload.pod, demand.image, start_up, trip_ns)
         prices = provider.group.prices
         priced = bool((spec.request_bytes and prices.ingress) or (spec.response_bytes and prices.egress))
         return caller, replace(spec, traffic=caller.spec.traffic, byte_rows=priced)
+
+    def round_trip_ns(self, pod: str, provider: str) -> int:
+        """From a pod's callers to a provider and back [ns]."""
+        group = self.publishers[pod].member.group
+        return convert.round_trip_ns(self.scenario, group, self.providers[provider].member.group.region)
 
     def cpu_millis(self, pod: str) -> int:
         """What one replica of a pod reserves [millicores]."""

@@ -11,7 +11,7 @@ Compiled; each module imports only what stands before it:
 
     its ground     cache (where compiled code is kept), state (records and numbers); heaps, timers, chance
                    (draws), recording (rows, samples, sketches)
-    what waits     rule (that scales a pod), requests, replicas
+    what waits     rule (that scales a pod), requests, clients, replicas
     a request      arrivals, sharing, service, facade
     a replica      images, cluster
     a plane        control (what its owner does to it), engine

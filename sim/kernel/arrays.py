@@ -58,6 +58,7 @@ class Arrays:
             "pods": np.zeros(0, state.POD),
             "replicas": np.zeros(64, state.REPLICA),
             "requests": np.zeros(1024, state.REQUEST),
+            "places": np.zeros(1024, state.PLACE),
             "nodes": np.zeros(max(node_count, 1), state.NODE),
             "pulls": np.zeros(16, state.PULL),
             "cached": np.zeros(16, state.CACHED),
@@ -134,6 +135,7 @@ class Arrays:
         for name in ("requests", "pulls", "cached", "pages"):
             if meta[FREE[name]] < 0:
                 self._enlarge_pool(name, 2 * len(self._of[name]))
+        self._enlarge("places", len(self._of["requests"]))
         lacking = int(meta["wanted"]) - int(meta["replica_free_n"])
         if lacking > 0:
             old = len(self._of["replicas"])
@@ -146,6 +148,19 @@ class Arrays:
         if meta["samples_used"] == len(self._of["samples"]):
             self._set_aside("samples")
         self._bind()
+
+    def take_request(self) -> int:
+        """A record of the pool of requests, for one that stands still."""
+        if self.meta[0][FREE["requests"]] < 0:
+            self.make_room()
+        taken = int(self.meta[0][FREE["requests"]])
+        self.meta[0][FREE["requests"]] = self._of["requests"][taken]["next"]
+        return taken
+
+    def free_request(self, taken: int) -> None:
+        """Gives it back."""
+        self._of["requests"][taken]["next"] = self.meta[0][FREE["requests"]]
+        self.meta[0][FREE["requests"]] = taken
 
     def make_control_room(self) -> None:
         """Room for a control event, which may end every replica and every request."""
@@ -172,6 +187,8 @@ class Arrays:
 
     def _enlarge(self, name: str, size: int) -> None:
         old = self._of[name]
+        if len(old) == size:
+            return
         new: Array = np.zeros((size, *old.shape[1:]), old.dtype)
         new[: len(old)] = old
         self._of[name] = new

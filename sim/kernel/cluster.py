@@ -116,6 +116,8 @@ def _create(m, p, i, t):  # type: ignore[no-untyped-def]
     r.next_ns = NEVER
     r.v = 0.0
     r.v_last = t
+    r.slots = p.slots
+    r.since = t
     append_other(m, p, rep)
     p.n_unplaced += 1
     p.i_unplaced -= t
@@ -139,6 +141,12 @@ def stage_event(m, p, i, t):  # type: ignore[no-untyped-def]
         r.stage = READY
         r.stage_end = NEVER
         r.idle_since = t
+        r.application_ns = t - r.since
+        p.warmed += 1
+        p.scheduling_ns += r.scheduling_ns
+        p.pull_ns += r.pull_ns
+        p.decryption_ns += r.decryption_ns
+        p.application_ns += r.application_ns
         insert_ready(m, p, rep)
         p.n_ready += 1
         p.i_ready -= t

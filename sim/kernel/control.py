@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from sim.kernel.clients import fail_request, fail_served
 from sim.kernel.cluster import drain, end_replica
 from sim.kernel.heaps import merge
 from sim.kernel.images import drop_pulls
-from sim.kernel.requests import fail_request, take_held, take_queue
-from sim.kernel.sharing import share_least, share_next, share_until
+from sim.kernel.requests import take_held, take_queue
+from sim.kernel.sharing import share_least, share_until
 from sim.kernel.specs import CRASHED
 from sim.kernel.state import (
     DEPLOYED,
@@ -50,8 +51,7 @@ def _fail_heap(m, p, i, root, t, outcome, node):  # type: ignore[no-untyped-def]
         r = replicas[q.replica]
         if node == EVERYWHERE or r.node == node:
             r.in_service -= 1
-            p.n_service -= 1
-            fail_request(m, p, i, x, t, outcome)
+            fail_served(m, p, i, x, t, outcome)
         else:
             kept = merge(requests, kept, x)
     return kept
@@ -174,11 +174,6 @@ def replace(m, p, i, t):  # type: ignore[no-untyped-def]
 def settle(m, p):  # type: ignore[no-untyped-def]
     """After fields of a pod were changed from outside: brings its timers to what they say now."""
     if p.discipline != SLOTS:
-        replicas = replicas_of(m)
-        rep = p.other_head
-        while rep >= 0:
-            share_next(m, p, replicas[rep])
-            rep = replicas[rep].next
         share_least(m, p)
     find_stage(m, p)
     set_deadline(m, p)

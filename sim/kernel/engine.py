@@ -14,13 +14,14 @@ from typing import Any
 
 from sim.kernel.arrivals import fill, start_source
 from sim.kernel.cache import compiled
+from sim.kernel.clients import fail_request, give_up
 from sim.kernel.cluster import end_replica, reconcile, retry_pending, stage_event
 from sim.kernel.control import crash, evict, replace, settle
-from sim.kernel.facade import arrive
+from sim.kernel.facade import arrive, arrive_again
 from sim.kernel.heaps import drop_key, set_key
 from sim.kernel.images import pull_end
 from sim.kernel.recording import drop_cold
-from sim.kernel.requests import fail_request, take_held
+from sim.kernel.requests import take_held
 from sim.kernel.rule import call_rule, wanted
 from sim.kernel.service import complete
 from sim.kernel.specs import EVICTED, TIMEOUT
@@ -29,6 +30,7 @@ from sim.kernel.state import (
     APPLY,
     ARRIVAL,
     CLASS_SHIFT,
+    CLIENTS,
     COMPLETION,
     CRASH,
     DEADLINE,
@@ -88,6 +90,11 @@ def _rare(m, p, i, t, kind):  # type: ignore[no-untyped-def]
         fail_request(m, p, i, x, t, TIMEOUT)
         set_deadline(m, p)
         set_rare(p)
+    elif kind == CLIENTS:
+        if p.retry_ns <= t:
+            arrive_again(m, p, i, t)
+        else:
+            give_up(m, p, i, t)
     else:
         reconcile(m, p, i, t)
         set_rare(p)

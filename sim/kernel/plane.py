@@ -117,7 +117,7 @@ class DataPlane:
             Where its arrivals stand: `host` elsewhere goes on byte for byte.
         """
         self._stop(handle, now_ns, state.ABSENT)
-        source = self._encoder.read_source(handle, self._specs.pop(handle).traffic)
+        source = self._encoder.take_source(handle, self._specs.pop(handle).traffic)
         self._control(state.FORGET, handle, now_ns)
         self._arrays["pods"][handle]["used"] = 0
         return source
@@ -130,13 +130,16 @@ class DataPlane:
         for them. Arrivals go on unless `spec.traffic` differs; counters and `replica_ms` go on.
 
         Raises:
-            BadInput: `pod_index` differs; nothing was changed.
+            BadInput: `pod_index`, `client` or `round_trip_ns` differs (it is still called by the same); nothing was
+                changed.
         """
         self.advance(now_ns)
         old = self._specs[handle]
         check(spec)
         if old.pod_index != spec.pod_index:
             raise BadInput(f"pod {old.pod_index} cannot become pod {spec.pod_index}")
+        if (old.client, old.round_trip_ns) != (spec.client, spec.round_trip_ns):
+            raise BadInput(f"pod {old.pod_index} is still called by the same clients, from the same place")
         self._arrays.make_control_room()
         deployed = bool(self._pod(handle)["status"] == state.DEPLOYED)
         desired = int(self._pod(handle)["desired"])
@@ -251,13 +254,14 @@ class DataPlane:
         """Sampled requests that ended up to the last `advance` and since the last call.
 
         Columns `pod_index`, `index`, `arrival_ns`, `start_ns` (-1: service never began), `end_ns`, `outcome`
-        (an index into `OUTCOMES`), `cold` (0 or 1), `replica` (its ordinal in the pod; -1: none), sorted by
-        (end_ns, pod_index, index).
+        (an index into `OUTCOMES`), `cold` (0 or 1), `replica` (its ordinal in the pod; -1: none), `attempt` (0: the
+        first), and of the replica that served a cold one `scheduling_ns`, `pull_ns`, `decryption_ns`,
+        `application_ns` (otherwise -1), sorted by (end_ns, pod_index, index).
         """
         return readings.in_order(self._arrays.take("samples"), "end_ns", "pod_index", "index")
 
     def sketch(self, handle: int) -> sketches.Sketch:
-        """Latencies of the pod's served requests since `host`, up to the last `advance`."""
+        """Latencies of the pod's served requests since `host`, up to the last `advance`, as their clients see them."""
         self._pod(handle)
         copied: sketches.Sketch = self._arrays["sketches"][handle].copy()
         return copied

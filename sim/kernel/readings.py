@@ -19,6 +19,16 @@ COUNTED: Final = (
     *("arrivals", "served", "cold", "starts", "delayed", "bytes_in", "bytes_out", "n_held", "n_queued"),
     *("n_service", "n_unplaced", "n_starting", "n_ready", "n_busy", "n_drain", "n_billed", "wait_ns"),
     *("latency_ns", "i_system", "i_unplaced", "i_starting", "i_ready", "i_busy", "i_drain", "acc_ms"),
+    *(
+        "retried",
+        "lost",
+        "n_waiting",
+        "warmed",
+        "scheduling_ns",
+        "pull_ns",
+        "decryption_ns",
+        "application_ns",
+    ),
 )
 """What of a pod's record its counters are made of."""
 TOTALS: Final = {
@@ -79,6 +89,14 @@ def counters(pod: Row, fails: Array, now_ns: int) -> PodCounters:
         busy_replica_ns=busy_ns,
         draining_replica_ns=integral("i_drain", p["n_drain"]),
         billed_ms=p["acc_ms"] + p["n_billed"] * (now_ns // NS_PER_MS),
+        retried=p["retried"],
+        lost=p["lost"],
+        waiting=p["n_waiting"],
+        warmed=p["warmed"],
+        scheduling_ns=p["scheduling_ns"],
+        pull_ns=p["pull_ns"],
+        decryption_ns=p["decryption_ns"],
+        application_ns=p["application_ns"],
     )
 
 

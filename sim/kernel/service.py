@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.kernel.chance import duration_ns, uniforms
+from sim.kernel.clients import answers
 from sim.kernel.heaps import merge, pop
 from sim.kernel.recording import count_cold, count_in, sample, write_row
 from sim.kernel.replicas import push_idle
@@ -20,6 +21,7 @@ from sim.kernel.state import (
     CENTRAL,
     KEDA,
     NEVER,
+    NUMBER,
     PER_REQUEST,
     RANDOM,
     READY,
@@ -87,7 +89,10 @@ def choose(m, p, index):  # type: ignore[no-untyped-def]
 @inner
 def _first_of_fresh(m, p, q):  # type: ignore[no-untyped-def]
     if p.law_first >= 0:
-        _, u = uniforms(p.key_r0, p.key_r1, q.index)
+        if q.index > NUMBER:
+            _, u = uniforms(p.key_t0, p.key_t1, q.index)
+        else:
+            _, u = uniforms(p.key_r0, p.key_r1, q.index)
         q.demand = duration_ns(m, p.law_first, u)
     if p.policy == PER_REQUEST:
         q.cold = 1
@@ -138,6 +143,28 @@ def flush_held(m, p, i, rep, t):  # type: ignore[no-untyped-def]
 
 
 @inline
+def _answer(m, p, i, x, rep, t):  # type: ignore[no-untyped-def]
+    """Request `x` is served: its client has the answer."""
+    q = requests_of(m)[x]
+    latency = t - q.arrival
+    p.served += 1
+    p.latency_ns += latency
+    count_in(sketch_of(m, i), latency + p.trip_ns)
+    if q.cold != 0:
+        p.cold += 1
+        count_cold(m, i, latency + p.trip_ns)
+    p.i_system += t
+    p.n_service -= 1
+    p.bytes_in += p.request_bytes
+    p.bytes_out += p.response_bytes
+    if p.policy == KEDA:
+        keda_touch(state_of(m, i), t)
+    sample(m, p, q.index, q.arrival, q.start, t, 0, q.cold, rep)
+    if p.byte_rows != 0:
+        write_row(m, p, t, BYTES_ROW, p.bytes_out, p.bytes_in)
+
+
+@inline
 def complete(m, p, i, t):  # type: ignore[no-untyped-def]
     """The next completion of a pod. Returns the replica if it was draining and is now empty, otherwise -1."""
     requests = requests_of(m)
@@ -155,22 +182,8 @@ def complete(m, p, i, t):  # type: ignore[no-untyped-def]
         share_until(p, r, t)
         r.v = max(r.v, np.int64(requests[x].end).view(np.float64))
         r.root = pop(requests, x)
-    q = requests[x]
-    latency = t - q.arrival
-    p.served += 1
-    p.latency_ns += latency
-    count_in(sketch_of(m, i), latency)
-    if q.cold != 0:
-        p.cold += 1
-        count_cold(m, i, latency)
-    p.i_system += t
-    p.bytes_in += p.request_bytes
-    p.bytes_out += p.response_bytes
-    if p.policy == KEDA:
-        keda_touch(state_of(m, i), t)
-    sample(m, p, q.index, q.arrival, q.start, t, 0, q.cold, r.ordinal)
-    if p.byte_rows != 0:
-        write_row(m, p, t, BYTES_ROW, p.bytes_out, p.bytes_in)
+    if p.patience == NEVER or answers(m, p, x):
+        _answer(m, p, i, x, rep, t)
     release(m, x)
     following = -1
     if r.queue_head >= 0:
@@ -180,7 +193,6 @@ def complete(m, p, i, t):  # type: ignore[no-untyped-def]
     if following >= 0:
         begin(m, p, i, rep, following, t)
     r.in_service -= 1
-    p.n_service -= 1
     if p.discipline != SLOTS:
         share_next(m, p, r)
         share_least(m, p)

@@ -20,10 +20,10 @@ def share_until(p, r, t):  # type: ignore[no-untyped-def]
     n = r.in_service
     if n == 0:
         r.v = 0.0
-    elif n <= p.slots:
+    elif n <= r.slots:
         r.v += float(t - r.v_last)
     else:
-        r.v += float(t - r.v_last) * (float(p.slots) / n)
+        r.v += float(t - r.v_last) * (float(r.slots) / n)
     r.v_last = t
 
 
@@ -34,8 +34,8 @@ def share_next(m, p, r):  # type: ignore[no-untyped-def]
         r.next_ns = NEVER
         return
     left = np.int64(requests_of(m)[r.root].end).view(np.float64) - r.v
-    if r.in_service > p.slots:
-        left *= r.in_service / float(p.slots)
+    if r.in_service > r.slots:
+        left *= r.in_service / float(r.slots)
     r.next_ns = r.v_last + max(0, math.ceil(left))
 
 

@@ -46,8 +46,9 @@ STAGE: Final = 3  # a replica's next stage: placed → pulling → decrypting �
 ARRIVAL: Final = 4
 EXPIRY: Final = 5  # per_request: the longest idle replica's time is over
 DEADLINE: Final = 6  # the first held request gives up
-TICK: Final = 7  # the scaling rule is due
-APPLY: Final = 8  # what the rule wants is carried out
+CLIENTS: Final = 7  # a client tries again, or gives up
+TICK: Final = 8  # the scaling rule is due
+APPLY: Final = 9  # what the rule wants is carried out
 CLASS_SHIFT: Final = 40  # order = class << 40 | id
 
 # A pod's status.
@@ -81,6 +82,10 @@ DECRYPTING: Final = 3
 STARTING: Final = 4
 READY: Final = 5
 DRAINING: Final = 6
+
+# A request in compiled code is called by its number and, above it, its attempt: 0 for the first.
+ATTEMPT_SHIFT: Final = 40
+NUMBER: Final = (1 << ATTEMPT_SHIFT) - 1
 
 # Kinds of transition rows.
 REPLICAS_ROW: Final = 0
@@ -122,6 +127,13 @@ POD = np.dtype([
     ("cpu", "i8"), ("memory", "i8"), ("gpus", "i8"), ("image_id", "i8"), ("image_bytes", "i8"),
     ("decrypt_ns", "i8"), ("law_schedule", "i8"), ("law_application", "i8"), ("starts", "i8"),
     ("pod_index", "i8"), ("heap_pos", "i8"), ("used", "i8"),
+    # Clients: how long the facade sees one wait, and whoever is there by arrival; those that will try again.
+    ("patience", "i8"), ("line_head", "i8"), ("line_tail", "i8"), ("give_up_ns", "i8"),
+    ("retries", "i8"), ("law_backoff", "i8"), ("backoff_times", "f8"), ("retry_root", "i8"), ("retry_ns", "i8"),
+    ("clients_ns", "i8"), ("n_waiting", "i8"), ("retried", "i8"), ("lost", "i8"), ("trip_ns", "i8"),
+    ("key_t0", "u4"), ("key_t1", "u4"),
+    # What it took replicas to become ready.
+    ("warmed", "i8"), ("scheduling_ns", "i8"), ("pull_ns", "i8"), ("decryption_ns", "i8"), ("application_ns", "i8"),
 ])
 REPLICA = np.dtype([
     ("pod", "i8"), ("ordinal", "i8"), ("stage", "i8"), ("node", "i8"), ("prev", "i8"), ("next", "i8"),
@@ -130,10 +142,16 @@ REPLICA = np.dtype([
     ("billed", "i8"), ("pull", "i8"), ("link_prev", "i8"), ("link_next", "i8"),  # pending list or pull's waiters
     ("root", "i8"), ("v_last", "i8"), ("next_ns", "i8"), ("v", "f8"),  # processor sharing
     ("cpu", "i8"), ("memory", "i8"), ("gpus", "i8"),  # what it holds on its node
+    ("slots", "i8"),  # of the version that it runs
+    ("since", "i8"),  # when its present stage began; then what each stage took
+    ("scheduling_ns", "i8"), ("pull_ns", "i8"), ("decryption_ns", "i8"), ("application_ns", "i8"),
 ])
 REQUEST = np.dtype([
     ("arrival", "i8"), ("start", "i8"), ("end", "i8"), ("demand", "i8"), ("index", "i8"),
     ("replica", "i4"), ("next", "i4"), ("child", "i4"), ("sibling", "i4"), ("cold", "i4"), ("pad", "i4"),
+])
+PLACE = np.dtype([  # of a request among its pod's clients, where these have a timeout
+    ("older", "i4"), ("younger", "i4"), ("gone", "i4"), ("pad", "i4"),
 ])
 NODE = np.dtype([
     ("cpu_free", "i8"), ("memory_free", "i8"), ("gpus_free", "i8"), ("cpu", "i8"), ("memory", "i8"),
@@ -150,7 +168,8 @@ LAW = np.dtype([("code", "i8"), ("a", "f8"), ("b", "f8"), ("lo", "i8"), ("n", "i
 TRANSITION = np.dtype([("t_ns", "i8"), ("pod_index", "i8"), ("kind", "i8"), ("a", "i8"), ("b", "i8")])
 SAMPLE = np.dtype([
     ("pod_index", "i8"), ("index", "i8"), ("arrival_ns", "i8"), ("start_ns", "i8"), ("end_ns", "i8"),
-    ("outcome", "i8"), ("cold", "i8"), ("replica", "i8"),
+    ("outcome", "i8"), ("cold", "i8"), ("replica", "i8"), ("attempt", "i8"),
+    ("scheduling_ns", "i8"), ("pull_ns", "i8"), ("decryption_ns", "i8"), ("application_ns", "i8"),
 ])
 ARRAYS: Final = (
     "pods", "replicas", "requests", "nodes", "pulls", "cached", "heap", "laws", "rows", "samples", "pages",
@@ -162,7 +181,7 @@ META = np.dtype([
     ("floats_n", "i8"), ("block", "i8"), ("heap_used", "i8"), ("rows_used", "i8"), ("samples_used", "i8"),
     ("request_free", "i8"), ("replica_free", "i8"), ("replica_free_n", "i8"), ("pull_free", "i8"),
     ("cached_free", "i8"), ("page_free", "i8"), ("pend_head", "i8"), ("pend_tail", "i8"), ("isolated", "i8"),
-    ("wanted", "i8"),
+    ("wanted", "i8"), ("places_at", "i8"),
 ])
 # fmt: on
 
@@ -211,6 +230,12 @@ def replicas_of(m):  # type: ignore[no-untyped-def]
 def requests_of(m):  # type: ignore[no-untyped-def]
     """Every request in the system."""
     return carray(_pointer(m.requests_at), (m.requests_n,), REQUEST)
+
+
+@inline
+def places_of(m):  # type: ignore[no-untyped-def]
+    """Where each request stands among its pod's clients."""
+    return carray(_pointer(m.places_at), (m.requests_n,), PLACE)
 
 
 @inline

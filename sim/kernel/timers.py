@@ -7,6 +7,7 @@ from sim.kernel.state import (
     APPLY,
     ARRIVAL,
     CLASS_SHIFT,
+    CLIENTS,
     COMPLETION,
     DEADLINE,
     EXPIRY,
@@ -51,6 +52,9 @@ def set_rare(p):  # type: ignore[no-untyped-def]
     if p.deadline_ns < ns:
         ns = p.deadline_ns
         kind = DEADLINE
+    if p.clients_ns < ns:
+        ns = p.clients_ns
+        kind = CLIENTS
     if p.tick_ns < ns:
         ns = p.tick_ns
         kind = TICK

@@ -64,6 +64,10 @@ def lost_requests(run: Played) -> list[str]:
             sum(r["arrivals"] for r in deployments) + nowhere,
         ),
         "not deployed": (last[""]["arrivals"], nowhere),
+        "attempts that failed": (
+            sum(r["failed"] for r in publishers),
+            sum(r["retried"] + r["lost"] + r["waiting_at_end"] for r in publishers),
+        ),
         "served by deployments": (
             sum(r["served"] for r in publishers),
             sum(r["served"] for r in deployments),

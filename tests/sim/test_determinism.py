@@ -28,7 +28,7 @@ BUSY = world(
     duration="90m",
     providers=[provider(count=2), provider(name="dear", region="fra-west-1", prices={"egress": "0.02 DAI/GB"})],
     publishers=[
-        publisher(name="a", count=3, traffic={"mmpp": {"states": [
+        publisher(name="a", count=3, client={"timeout": "6s", "retries": 3, "backoff": {"exponential": "2s"}}, traffic={"mmpp": {"states": [
             {"rate": "0/s", "stay": "60s"}, {"rate": "4/s", "stay": "15s"}]}}),
         publisher(name="b", count=2, arrive={"exponential": "3m"}, response_bytes="1MB",
                   policies={"selection": "weighted", "funding": {"use": "once", "with": {"first": "20m"}},

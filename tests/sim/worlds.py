@@ -246,6 +246,14 @@ def publishers(draw: st.DrawFn, index: int) -> Data:
             )
         ),
         service=draw(_one_of({"exponential": "2s"}, {"constant": "0.5s"}, {"lognormal": {"mean": "1s", "cv": 1.5}})),
+        client=draw(
+            _one_of(
+                {},
+                {"timeout": "3s"},
+                {"timeout": "10s", "retries": 2, "backoff": {"exponential": "500ms"}},
+                {"retries": 3, "backoff": "5s", "backoff_times": 1, "region": "fra-west-1"},
+            )
+        ),
         request_bytes=draw(_one_of(0, "1MB")),
         response_bytes=draw(_one_of(0, "5MB")),
         image={"size": draw(_one_of("10MB", "300MB"))},
