@@ -58,7 +58,7 @@ class Arrays:
             "pods": np.zeros(0, state.POD),
             "replicas": np.zeros(64, state.REPLICA),
             "requests": np.zeros(1024, state.REQUEST),
-            "places": np.zeros(1024, state.PLACE),
+            "lines": np.zeros(1024, state.LINE),
             "nodes": np.zeros(max(node_count, 1), state.NODE),
             "pulls": np.zeros(16, state.PULL),
             "cached": np.zeros(16, state.CACHED),
@@ -135,7 +135,7 @@ class Arrays:
         for name in ("requests", "pulls", "cached", "pages"):
             if meta[FREE[name]] < 0:
                 self._enlarge_pool(name, 2 * len(self._of[name]))
-        self._enlarge("places", len(self._of["requests"]))
+        self._enlarge("lines", len(self._of["requests"]))
         lacking = int(meta["wanted"]) - int(meta["replica_free_n"])
         if lacking > 0:
             old = len(self._of["replicas"])

@@ -26,7 +26,7 @@ from sim.kernel.state import (
     fails_of,
     inline,
     inner,
-    places_of,
+    lines_of,
     replicas_of,
     requests_of,
     state_of,
@@ -47,7 +47,7 @@ def enter(m, p, index, t, demand):  # type: ignore[no-untyped-def]
 @inner
 def answers(m, p, x):  # type: ignore[no-untyped-def]
     """Takes a request whose service has ended out of its pod's line; whether its client was still there."""
-    if places_of(m)[x].gone != 0:
+    if lines_of(m)[x].gone != 0:
         return False
     _step_out(m, p, x)
     return True
@@ -75,7 +75,7 @@ def fail_request(m, p, i, x, t, outcome):  # type: ignore[no-untyped-def]
 @inner
 def fail_served(m, p, i, x, t, outcome):  # type: ignore[no-untyped-def]
     """As `fail_request`, of one that was in service: its client may be gone."""
-    if p.patience != NEVER and places_of(m)[x].gone != 0:
+    if p.patience != NEVER and lines_of(m)[x].gone != 0:
         release(m, x)
         return
     p.n_service -= 1
@@ -90,7 +90,7 @@ def give_up(m, p, i, t):  # type: ignore[no-untyped-def]
         q = requests_of(m)[x]
         if q.start >= 0:
             _step_out(m, p, x)
-            places_of(m)[x].gone = 1
+            lines_of(m)[x].gone = 1
             p.n_service -= 1
             _count_failed(m, p, i, x, t, CLIENT_TIMEOUT)
             _try_again(m, p, q.index, t)
@@ -127,15 +127,15 @@ def set_clients(p):  # type: ignore[no-untyped-def]
 
 @inner
 def _line_up(m, p, x, t):  # type: ignore[no-untyped-def]
-    places = places_of(m)
-    place = places[x]
+    lines = lines_of(m)
+    place = lines[x]
     place.gone = 0
     place.younger = -1
     place.older = p.line_tail
     if p.line_tail < 0:
         p.line_head = x
     else:
-        places[p.line_tail].younger = x
+        lines[p.line_tail].younger = x
     p.line_tail = x
     if p.give_up_ns == NEVER:
         p.give_up_ns = t + p.patience
@@ -144,16 +144,16 @@ def _line_up(m, p, x, t):  # type: ignore[no-untyped-def]
 
 @inner
 def _step_out(m, p, x):  # type: ignore[no-untyped-def]
-    places = places_of(m)
-    place = places[x]
+    lines = lines_of(m)
+    place = lines[x]
     if place.older < 0:
         p.line_head = place.younger
     else:
-        places[place.older].younger = place.younger
+        lines[place.older].younger = place.younger
     if place.younger < 0:
         p.line_tail = place.older
     else:
-        places[place.younger].older = place.older
+        lines[place.younger].older = place.older
 
 
 @inner

@@ -150,7 +150,7 @@ REQUEST = np.dtype([
     ("arrival", "i8"), ("start", "i8"), ("end", "i8"), ("demand", "i8"), ("index", "i8"),
     ("replica", "i4"), ("next", "i4"), ("child", "i4"), ("sibling", "i4"), ("cold", "i4"), ("pad", "i4"),
 ])
-PLACE = np.dtype([  # of a request among its pod's clients, where these have a timeout
+LINE = np.dtype([  # of a request among its pod's clients, where these have a timeout
     ("older", "i4"), ("younger", "i4"), ("gone", "i4"), ("pad", "i4"),
 ])
 NODE = np.dtype([
@@ -181,7 +181,7 @@ META = np.dtype([
     ("floats_n", "i8"), ("block", "i8"), ("heap_used", "i8"), ("rows_used", "i8"), ("samples_used", "i8"),
     ("request_free", "i8"), ("replica_free", "i8"), ("replica_free_n", "i8"), ("pull_free", "i8"),
     ("cached_free", "i8"), ("page_free", "i8"), ("pend_head", "i8"), ("pend_tail", "i8"), ("isolated", "i8"),
-    ("wanted", "i8"), ("places_at", "i8"),
+    ("wanted", "i8"), ("lines_at", "i8"),
 ])
 # fmt: on
 
@@ -233,9 +233,9 @@ def requests_of(m):  # type: ignore[no-untyped-def]
 
 
 @inline
-def places_of(m):  # type: ignore[no-untyped-def]
+def lines_of(m):  # type: ignore[no-untyped-def]
     """Where each request stands among its pod's clients."""
-    return carray(_pointer(m.places_at), (m.requests_n,), PLACE)
+    return carray(_pointer(m.lines_at), (m.requests_n,), LINE)
 
 
 @inline
