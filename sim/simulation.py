@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from protocol import invariants
+from protocol.ports import PodState
 from protocol.units import NS_PER_S, Resource
 from sim.closing import Closing
 from sim.interrupts import Flag, flag
@@ -264,21 +265,22 @@ class Simulation:
             return
         world, self._sampled_ns = self.world, now_ns
         total = 0
+        add = self.writer.appender("samples")
         for name, party in world.providers.items():
-            party.machines.read_all(now_ns)
-            sums = party.machines.plane.totals(now_ns)
-            done = party.machines.past
+            machines = party.machines
+            machines.glance(now_ns)
+            sums = machines.plane.totals(now_ns)
+            done = machines.past
             arrivals = sums["arrivals"] + done["arrivals"]
             total += arrivals
             till = world.recorder.tills[name]
-            states = [t.state.value for t in party.machines.tenants.values()]
-            self.writer.append(
-                "samples",
+            states = [t.state for t in machines.tenants.values()]
+            add(
                 Sample(
-                    time_ns=now_ns,
-                    provider=name,
-                    pods_running=states.count("configured"),
-                    pods_suspended=states.count("suspended"),
+                    now_ns,
+                    name,
+                    pods_running=states.count(PodState.CONFIGURED),
+                    pods_suspended=states.count(PodState.SUSPENDED),
                     replicas_starting=sums["starting"] + sums["unplaced"],
                     replicas_idle=sums["idle"],
                     replicas_busy=sums["busy"],
@@ -297,33 +299,28 @@ class Simulation:
                     returned=till.returned,
                     allocated_cpu_millis=sums["cpu_millis"],
                     capacity_cpu_millis=sums["cpu_capacity_millis"],
-                ),
+                )
             )
-            self._check_capacity(party, now_ns)
+            if machines.plane.overcommitted:
+                self._check_capacity(party, now_ns)
         self._requests = total + self._sample_nowhere(now_ns)
 
     def _sample_nowhere(self, now_ns: int) -> int:
         world = self.world
-        world.nowhere.advance(now_ns)
-        sums = world.nowhere.totals(now_ns)
-        past_arrivals = sum(c.nowhere_arrivals for c in world.callers.values())
-        past_failed = sum(c.nowhere_failed for c in world.callers.values())
-        waiting = sum(1 for c in world.callers.values() if c.plane is world.nowhere)
+        sums, past = world.nowhere.totals(now_ns), world.unhosted
         self.writer.append(
             "samples",
             Sample(
                 time_ns=now_ns,
                 provider="",
-                pods_running=waiting,
-                arrivals=sums["arrivals"] + past_arrivals,
-                failed=sums["failed"] + past_failed,
+                pods_running=world.nowhere.hosted_count,
+                arrivals=sums["arrivals"] + past.arrivals,
+                failed=sums["failed"] + past.failed,
             ),
         )
-        return sums["arrivals"] + past_arrivals
+        return sums["arrivals"] + past.arrivals
 
     def _check_capacity(self, party: ProviderParty, now_ns: int) -> None:
-        if not party.machines.plane.overcommitted:
-            return
         for index, node in enumerate(party.machines.nodes):
             use = party.machines.plane.node_use(index, now_ns)
             self._violations += invariants.capacity_kept(

@@ -62,8 +62,8 @@ class Watcher:
         self._pods: list[str] = [m.name for m in world.scenario.publisher_members()]
 
     def owed(self, party: ProviderParty) -> int:
-        """What a provider's pods owed at the last reading, those that were removed included [base units]."""
-        return party.closed_owed + self._exhaustions[party.name].owed()
+        """What a provider's pods owed when its machines were last looked at, removed ones included [base units]."""
+        return party.closed_owed + self._exhaustions[party.name].owed(party.machines.billed_ms)
 
     def attach(self, party: ProviderParty) -> None:
         """Watch a provider's machines."""
@@ -75,7 +75,14 @@ class Watcher:
             for tenant in machines.tenants.values():
                 watched.look(tenant, now_ns)
 
-        machines.on_read = read
+        def glance(now_ns: int) -> None:
+            if machines.plane.has_transitions:
+                watched.take(machines.plane.take_transitions())
+            for tenant in watched.due(machines.billed_ms):
+                machines.read(tenant, now_ns)
+                watched.look(tenant, now_ns)
+
+        machines.on_read, machines.on_glance = read, glance
         machines.on_configured = lambda tenant, now_ns: self._configured(party, tenant, now_ns)
         machines.on_removed = lambda tenant, now_ns: self._removed(party, tenant, now_ns)
 
@@ -108,6 +115,7 @@ class Watcher:
         lease.purse.holds = lease.invested(self._world) - lease.meter.reserve(
             lease.prices, grace_s=lease.grace_s
         )
+        self._exhaustions[lease.party.name].disturb(lease.tenant)
 
     def mined(self, mined: Mined) -> None:
         """A block may have changed what channels hold: look before, then take the new amounts."""

@@ -24,7 +24,7 @@ from protocol.units import NS_PER_S, Address, PeerId, Resource
 from sim.chain.blocks import Blocks
 from sim.chain.contracts import ModelContracts
 from sim.chain.model import ModelLedger
-from sim.cluster import Caller, Machines
+from sim.cluster import Caller, Machines, Unhosted
 from sim.content import Contents, SimImage
 from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER
 from sim.kernel.draws import Stream, stream_key
@@ -100,6 +100,7 @@ class World:
         self.contents = Contents()
         self.images: dict[str, SimImage] = {}
         self.nowhere = DataPlane([], start_ns=self.start_ns)
+        self.unhosted = Unhosted()
         self.callers: dict[Address, Caller] = {}
         self.demands: dict[Address, Demand] = {}
         self.providers: dict[str, ProviderParty] = {}
@@ -283,9 +284,8 @@ class World:
         image = self.images.setdefault(reference, SimImage(group.image.size_bytes, len(self.images)))
         spec = self._spec(member, index, pod, image, StartUp())
         self.demands[address] = Demand(member, spec, image, reference)
-        self.callers[address] = Caller(
-            member.name, spec, self.nowhere, self.nowhere.host(spec, None, self.start_ns)
-        )
+        handle = self.nowhere.host(spec, None, self.start_ns)
+        self.callers[address] = Caller(member.name, spec, self.nowhere, handle, self.unhosted)
         self.web.places[PeerId(member.name)] = Place(group.region or f"{member.name}-home-0")
         chosen = self._publisher_policies[group.name]
         settings = PublisherSettings(

@@ -54,6 +54,7 @@ class Arrays:
         self.node_count = node_count
         self._fixed_block = draw_block
         self._aside: dict[str, list[Array]] = {"rows": [], "samples": []}
+        self._used = {name: self.meta[f"{name}_used"] for name in self._aside}
         self._of: dict[str, Array] = {
             "pods": np.zeros(0, state.POD),
             "replicas": np.zeros(64, state.REPLICA),
@@ -93,11 +94,6 @@ class Arrays:
         return self._of[name]
 
     # ---- pods, laws, tables ----
-
-    def free_pod(self) -> int | None:
-        """The first handle that is not in use; None: there is none, so `more_pods`."""
-        free = np.flatnonzero(self._of["pods"]["used"] == 0)
-        return int(free[0]) if len(free) else None
 
     def more_pods(self) -> bool:
         """Doubles the room for pods.
@@ -154,6 +150,10 @@ class Arrays:
         if len(self._of["samples"]) < len(self._of["requests"]):
             self._enlarge("samples", len(self._of["requests"]))
             self._bind()
+
+    def has(self, name: str) -> bool:
+        """Whether `take` would give anything."""
+        return bool(self._aside[name]) or bool(self._used[name][0])
 
     def take(self, name: str) -> Array:
         """All of `rows` or `samples` since the last call, in the order in which they were written."""

@@ -55,6 +55,7 @@ from sim.kernel.state import (
     inline,
     inner,
     nodes_of,
+    plane_at,
     pods_of,
     replicas_of,
     requests_of,
@@ -184,28 +185,32 @@ def _advance(m, now):  # type: ignore[no-untyped-def]
     return DONE
 
 
-def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
-    """The kernel's one entry point.
+def _drive(planes, what, i, now):  # type: ignore[no-untyped-def]
+    """The kernel's one entry point. It holds no lock: several threads may drive different planes.
 
     Args:
-        meta: the `META` array of one element.
+        planes: where the planes' `META` records are; one of them unless `what` is ADVANCE.
         what: ADVANCE: process every event at or before `now`. Otherwise a change at `now`, after ADVANCE to it.
         i: which pod (or node, for CRASH and RESTORE); ignored for ADVANCE.
         now: instant [Unix ns].
 
     Returns:
-        DONE, or for ADVANCE also FULL: something lacked room before the next event.
+        For ADVANCE how many planes, from the first, have come to `now`: the next one, if there is one, lacked
+        room before its next event. Otherwise 0.
     """
-    m = meta[0]
     if what == ADVANCE:
-        return _advance(m, now)
+        for k in range(len(planes)):
+            if _advance(plane_at(planes[k]), now) == FULL:
+                return k
+        return len(planes)
+    m = plane_at(planes[0])
     if what == CRASH:
         crash(m, i, now)
-        return DONE
+        return 0
     if what == RESTORE:
         nodes_of(m)[i].up = 1
         retry_pending(m, now)
-        return DONE
+        return 0
     p = pods_of(m)[i]
     if what == START_SOURCE:
         start_source(m, p, i, now)
@@ -218,11 +223,11 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
     elif what == FORGET:
         drop_key(m, i)
         drop_cold(m, i)
-        return DONE
+        return 0
     elif what == REKEY:
         settle(m, p)
     rekey(m, i)
-    return DONE
+    return 0
 
 
 drive: Any = compiled(_drive)

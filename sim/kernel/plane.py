@@ -8,10 +8,13 @@ is the kernel's (`engine.drive`). Nothing that is returned depends on how the ca
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
+
+import numpy as np
 
 from protocol.errors import BadInput
 from protocol.units import NEVER_NS, NS_PER_MS
-from sim.kernel import cache, readings, sketches, state
+from sim.kernel import cache, readings, sketches, state, sums
 from sim.kernel.arrays import Array, Arrays, Row
 from sim.kernel.encoding import Encoder, check
 from sim.kernel.engine import drive
@@ -29,6 +32,11 @@ class DataPlane:
         nodes: the machines; may be empty (pods without a deployment live in such a plane).
         start_ns: the world's start; offsets in traffic count from here. Equal in all planes of a world.
         draw_block: draws made at a time, from 1; None: by the number of pods. Changes speed, never a result.
+
+    Attributes:
+        address: where the plane is in memory, as `engine.drive` takes it: an array of one.
+        overcommitted: whether `totals` found more allocated on some node than it has: never, as long as the
+            kernel is right.
     """
 
     def __init__(self, nodes: Sequence[NodeSpec], *, start_ns: int, draw_block: int | None = None) -> None:
@@ -37,13 +45,22 @@ class DataPlane:
         self.start_ns = start_ns
         self.now_ns = start_ns
         self._specs: dict[int, PodSpec] = {}
+        self._hosted: set[int] = set()  # their pod_index
+        self._free: list[int] = []  # handles that are not in use: a heap
         self._arrays = Arrays(len(nodes), draw_block=draw_block)
         self._encoder = Encoder(self._arrays, start_ns)
+        self.address: Array = np.array([self._arrays.meta.ctypes.data], np.int64)
+        self.overcommitted = False
+        self._touched = True  # by control since the last `advance`
+        self._sums: Array = np.zeros(len(sums.SUMS), np.int64)
+        self._bills: Array = np.zeros(0, np.int64)
         for node, spec in enumerate(nodes):
             self._encoder.write_node(node, spec)
         if not drive.signatures:  # compiled, or read from the cache, once a process
             with cache.settings():
-                self._control(state.ADVANCE, 0, start_ns)
+                self.advance(start_ns)
+                self.totals(start_ns)
+                self.billed_ms(start_ns)
 
     @property
     def has_nodes(self) -> bool:
@@ -65,9 +82,10 @@ class DataPlane:
         """
         self.advance(now_ns)
         check(spec)
-        if any(spec.pod_index == other.pod_index for other in self._specs.values()):
+        if spec.pod_index in self._hosted:
             raise BadInput(f"pod {spec.pod_index} is hosted here already")
         handle = self._free_handle()
+        self._hosted.add(spec.pod_index)
         self._encoder.write_new(handle, now_ns)
         self._specs[handle] = spec
         self._encoder.write_spec(handle, spec)
@@ -117,9 +135,12 @@ class DataPlane:
             Where its arrivals stand: `host` elsewhere goes on byte for byte.
         """
         self._stop(handle, now_ns, state.ABSENT)
-        source = self._encoder.read_source(handle, self._specs.pop(handle).traffic)
+        spec = self._specs.pop(handle)
+        self._hosted.remove(spec.pod_index)
+        source = self._encoder.read_source(handle, spec.traffic)
         self._control(state.FORGET, handle, now_ns)
         self._arrays["pods"][handle]["used"] = 0
+        heappush(self._free, handle)
         return source
 
     def update(self, handle: int, spec: PodSpec, now_ns: int) -> None:
@@ -193,8 +214,10 @@ class DataPlane:
         """Processes every event at or before `now_ns`, and none later."""
         if now_ns < self.now_ns:
             raise BadInput(f"now_ns {now_ns} is before {self.now_ns}: time does not go back")
-        self.now_ns = now_ns
-        while drive(self._arrays.meta, state.ADVANCE, 0, now_ns) == state.FULL:
+        if now_ns == self.now_ns and not self._touched:
+            return
+        self.now_ns, self._touched = now_ns, False
+        while not drive(self.address, state.ADVANCE, 0, now_ns):
             self._arrays.make_room()
 
     def next_event_ns(self) -> int:
@@ -214,15 +237,11 @@ class DataPlane:
     def billed_ms(self, now_ns: int) -> list[int]:
         """`replica_ms` of every handle at once; what stands at a handle that is not in use means nothing."""
         self.advance(now_ns)
-        pods = self._arrays["pods"]
-        billed: list[int] = (pods["acc_ms"] + pods["n_billed"] * (now_ns // NS_PER_MS)).tolist()
+        if len(self._bills) != len(self._arrays["pods"]):
+            self._bills = np.zeros(len(self._arrays["pods"]), np.int64)
+        sums.bills(self.address[0], now_ns, self._bills)
+        billed: list[int] = self._bills.tolist()
         return billed
-
-    @property
-    def overcommitted(self) -> bool:
-        """Whether more is allocated on some node than it has: never, as long as the kernel is right."""
-        nodes = self._arrays["nodes"][: self._arrays.node_count]
-        return any(int(nodes[name].min()) < 0 for name in ("cpu_free", "memory_free", "gpus_free"))
 
     def counters(self, handle: int, now_ns: int) -> PodCounters:
         """What the pod has done since `host`, and what it has now."""
@@ -235,8 +254,18 @@ class DataPlane:
         Also `cpu_millis`, what is allocated on the nodes, and `cpu_capacity_millis`, what those that are up have.
         """
         self.advance(now_ns)
-        nodes = self._arrays["nodes"][: self._arrays.node_count]
-        return readings.totals(self._arrays["pods"], self._arrays["fails"], nodes)
+        self.overcommitted = sums.sums(self.address[0], self._sums) < 0
+        return dict(zip(sums.SUMS, self._sums.tolist(), strict=True))
+
+    @property
+    def has_transitions(self) -> bool:
+        """Whether `take_transitions` would give any."""
+        return self._arrays.has("rows")
+
+    @property
+    def hosted_count(self) -> int:
+        """How many pods are hosted."""
+        return len(self._specs)
 
     def take_transitions(self) -> Array:
         """Changes up to the last `advance` and since the last call, by (t_ns, pod_index), in order within.
@@ -286,7 +315,8 @@ class DataPlane:
 
     def _control(self, what: int, entity: int, now_ns: int) -> None:
         """Tells the kernel of a change to a pod or a node; the plane is advanced to `now_ns`."""
-        drive(self._arrays.meta, what, entity, now_ns)
+        drive(self.address, what, entity, now_ns)
+        self._touched = True
 
     def _stop(self, handle: int, now_ns: int, status: int) -> None:
         self.advance(now_ns)
@@ -297,13 +327,13 @@ class DataPlane:
         self._control(state.EVICT, handle, now_ns)
 
     def _free_handle(self) -> int:
-        handle = self._arrays.free_pod()
-        if handle is None:
-            handle = len(self._arrays["pods"])
+        if not self._free:
+            before = len(self._arrays["pods"])
             if self._arrays.more_pods():
                 for hosted in self._specs:
                     self._control(state.REFILL, hosted, self.now_ns)
-        return handle
+            self._free.extend(range(before, len(self._arrays["pods"])))
+        return heappop(self._free)
 
 
 def _differ(one: Traffic, other: Traffic) -> bool:

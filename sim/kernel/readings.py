@@ -21,21 +21,6 @@ COUNTED: Final = (
     *("latency_ns", "i_system", "i_unplaced", "i_starting", "i_ready", "i_busy", "i_drain", "acc_ms"),
 )
 """What of a pod's record its counters are made of."""
-TOTALS: Final = {
-    "arrivals": "arrivals",
-    "served": "served",
-    "cold": "cold",
-    "held": "n_held",
-    "queued": "n_queued",
-    "in_flight": "n_service",
-    "unplaced": "n_unplaced",
-    "starting": "n_starting",
-    "idle": "n_ready",
-    "busy": "n_busy",
-    "draining": "n_drain",
-    "billed": "n_billed",
-}
-"""Each count of `totals`, and what of a pod's record it adds up; of `idle` the busy ones are taken off."""
 
 
 def counters(pod: Row, fails: Array, now_ns: int) -> PodCounters:
@@ -80,17 +65,6 @@ def counters(pod: Row, fails: Array, now_ns: int) -> PodCounters:
         draining_replica_ns=integral("i_drain", p["n_drain"]),
         billed_ms=p["acc_ms"] + p["n_billed"] * (now_ns // NS_PER_MS),
     )
-
-
-def totals(pods: Array, fails: Array, nodes: Array) -> dict[str, int]:
-    """Sums over the pods that are in use and over the nodes: see `DataPlane.totals`."""
-    used = pods["used"] == 1
-    sums = {name: int(pods[field][used].sum()) for name, field in TOTALS.items()}
-    sums["failed"] = int(fails[used].sum()) - int(fails[used, SERVED].sum())
-    sums["idle"] -= sums["busy"]
-    sums["cpu_millis"] = int((nodes["cpu"] - nodes["cpu_free"]).sum())
-    sums["cpu_capacity_millis"] = int(nodes["cpu"][nodes["up"] == 1].sum())
-    return sums
 
 
 def node_use(node: Row) -> NodeUse:

@@ -196,6 +196,12 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 
 
 @inline
+def plane_at(address):  # type: ignore[no-untyped-def]
+    """The `META` record of the plane whose address is this."""
+    return carray(_pointer(address), (1,), META)[0]
+
+
+@inline
 def pods_of(m):  # type: ignore[no-untyped-def]
     """Every pod."""
     return carray(_pointer(m.pods_at), (m.pods_n,), POD)

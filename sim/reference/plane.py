@@ -201,6 +201,16 @@ class ReferencePlane:
         sums["cpu_capacity_millis"] = sum(node.spec.cpu_millis for node in self._events.nodes if node.up)
         return sums
 
+    @property
+    def has_transitions(self) -> bool:
+        """Whether there are any to take."""
+        return bool(self._events.rows)
+
+    @property
+    def hosted_count(self) -> int:
+        """How many pods are hosted."""
+        return len(self._events.pods)
+
     def take_transitions(self) -> Any:
         """Changes since the last call."""
         rows = sorted(self._events.rows, key=lambda row: row[:2])
