@@ -78,12 +78,15 @@ class Biller:
         seen = await self._world.chain.channels([p.key for p in pods], deadline_ns=self._deadline())
         if isinstance(seen, Unknown):
             self._world.trace.emit(Event(Happened.CHAIN_UNKNOWN, rule=seen.reason))
-        changes = []
+        changes, now_ns = [], self._world.clock.now_ns()
         for pod in pods:
             if not pod.billable:
                 continue  # it ended while the chain was asked
             grown = pod.namespace in moved
-            if not grown and self._sleeps(pod, seen):
+            if (pod.owed <= pod.calm_to or not grown) and self._unmoved(pod, seen):
+                pod.seen_ns = now_ns
+                if grown:
+                    changes.append(Put(PODS, pod.namespace, pod.to_record()))
                 continue
             before = (pod.phase, pod.invested, pod.withdrawn)
             self._decide(pod, seen)
@@ -94,15 +97,12 @@ class Biller:
         if not isinstance(seen, Unknown):
             await self._claimer.claim([p for p in pods if p.billable and p.asked is not Asking.REMOVE])
 
-    def _sleeps(self, pod: HostedPod, seen: ChannelsAt | Unknown) -> bool:
-        """Whether its channel, like its meter, has not moved since the last tick, so that nothing is to be decided."""
+    def _unmoved(self, pod: HostedPod, seen: ChannelsAt | Unknown) -> bool:
+        """Whether it runs on the channel that the last tick saw, so that what it owes alone can decide anything."""
         if isinstance(seen, Unknown) or pod.phase is Phase.SUSPENDED or self._settings.wake_early:
             return False  # a pod that sleeps now may wake and use its funds up: its wake is set at every tick
         channel = seen.channels[pod.key]
-        if channel is None or channel is not pod.channel:
-            return False
-        pod.seen_ns = self._world.clock.now_ns()
-        return True
+        return channel is not None and channel is pod.channel
 
     def _meter(self, pod: HostedPod, usage: Readings, *, final: bool = False) -> bool:
         """Step 12: take the readings into the pod's meter and price them, exactly.
@@ -129,7 +129,7 @@ class Biller:
             self._ask(pod, Asking.REMOVE, "ChannelGone")
             return
         pod.seen_ns = now_ns
-        pod.channel = channel
+        pod.channel, pod.calm_to = channel, -1
         pod.invested, pod.withdrawn = channel.invested_by_publisher, channel.withdrawn_by_provider
         pod.unlock_time_s = channel.unlock_time_s
         if channel.unlocked_at_s:
@@ -157,7 +157,8 @@ class Biller:
 
     def _watch_runway(self, pod: HostedPod, left: int, now_ns: int) -> None:
         """Say when funds are low; with `wake_early`, wake when they could be gone before the next tick."""
-        low = left < pod.marks(self._settings).low
+        marks = pod.marks(self._settings)
+        low = left < marks.low
         phase = Phase.LOW if low else Phase.RUNNING
         if pod.phase in (Phase.RUNNING, Phase.LOW) and phase is not pod.phase:
             pod.phase, pod.since_ns = phase, now_ns
@@ -165,9 +166,11 @@ class Biller:
                 self._world.trace.emit(
                     Event(Happened.FUNDS_LOW, pod.namespace, pod.key.publisher.hex(), amount=left), pod.cause
                 )
+        # What it owes never falls: until then nothing above, in `_decide` or here comes out differently.
+        pod.calm_to = min(pod.owed + left - (1 if low else marks.low), pod.withdrawn + marks.exposure)
         pod.wake_ns = NEVER_NS
         if self._settings.wake_early:
-            a_tick = pod.marks(self._settings).a_tick
+            a_tick = marks.a_tick
             if a_tick > left:
                 pod.wake_ns = now_ns + max(WAKE_AT_LEAST_NS, self._settings.tick_ns * left // a_tick)
                 assert pod.mailbox is not None

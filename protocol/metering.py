@@ -22,7 +22,7 @@ from protocol.pricing import COST_SCALE, USAGE, AmountKey, PriceTable, burn, cos
 from protocol.units import MS_PER_S, NS_PER_MS, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from protocol.ports import Reading
 
@@ -80,6 +80,7 @@ class Meter:
     closed: bool = False
     segments: list[Segment] = field(default_factory=list)
     _rates: tuple[PriceTable, list[tuple[int, int]]] | None = field(default=None, compare=False, repr=False)
+    _held: list[dict[str, Any]] | None = field(default=None, compare=False, repr=False)
     _owed: tuple[PriceTable, int] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -125,17 +126,19 @@ class Meter:
             )
         elif not last.touched:
             self.segments[-1] = fresh
-        self._rates = None
-        self._owed = None
+        self._forget()
 
     def withdraw(self, version: int) -> None:
         """Undo `configure` of a version that the cluster refused; one that ran stays."""
         if self.segments and self.segments[-1].version == version and not self.segments[-1].touched:
             self.segments.pop()
-            self._rates = None
-            self._owed = None
+            self._forget()
 
-    def read(self, at_ns: int, readings: Iterable[Reading], *, final: bool = False) -> None:
+    def _forget(self) -> None:
+        """The versions have changed, and with them what follows from them."""
+        self._rates = self._owed = self._held = None
+
+    def read(self, at_ns: int, readings: Sequence[Reading], *, final: bool = False) -> None:
         """Take what the cluster reports.
 
         Args:
@@ -148,15 +151,29 @@ class Meter:
             UnknownVersion: a version was not configured; nothing was taken.
             MeterClosed: the last reading was taken before, and this one differs from it.
         """
+        if len(readings) == 1 == len(self.segments) and not self.closed and at_ns >= self.at_ns:
+            # As below, for what most pods are at most ticks: one version, and a reading that has grown.
+            (now,), (last,) = readings, self.segments
+            if (
+                now.version == last.version
+                and now.replica_ms >= last.replica_ms
+                and now.bound_ms >= last.bound_ms
+                and now.egress_bytes >= last.egress_bytes
+                and now.ingress_bytes >= last.ingress_bytes
+            ):
+                last.replica_ms, last.bound_ms = now.replica_ms, now.bound_ms
+                last.egress_bytes, last.ingress_bytes = now.egress_bytes, now.ingress_bytes
+                self.at_ns, self.closed, self._owed = at_ns, final, None
+                return
         taken: list[tuple[Segment, Reading]] = []
         for reading in readings:
             segment = self._segment(reading.version)
             before = (segment.replica_ms, segment.bound_ms, segment.egress_bytes, segment.ingress_bytes)
-            now = (reading.replica_ms, reading.bound_ms, reading.egress_bytes, reading.ingress_bytes)
-            if now == before:
-                continue  # an idle pod, which most are at most ticks
-            if any(after < earlier for after, earlier in zip(now, before, strict=True)):
-                raise MeterFell(f"version {reading.version}: {now} after {before}")
+            after = (reading.replica_ms, reading.bound_ms, reading.egress_bytes, reading.ingress_bytes)
+            if after == before:
+                continue  # a version that does not run any more
+            if any(new < old for new, old in zip(after, before, strict=True)):
+                raise MeterFell(f"version {reading.version}: {after} after {before}")
             taken.append((segment, reading))
         if self.closed:
             if taken:
@@ -176,14 +193,18 @@ class Meter:
 
     def shows(self, readings: Sequence[Reading]) -> bool:
         """Whether `readings` are what the meter shows already."""
-        return len(readings) == len(self.segments) and all(
-            now.replica_ms == last.replica_ms
-            and now.version == last.version
-            and now.bound_ms == last.bound_ms
-            and now.egress_bytes == last.egress_bytes
-            and now.ingress_bytes == last.ingress_bytes
-            for now, last in zip(readings, self.segments, strict=True)
-        )
+        if len(readings) != len(self.segments):
+            return False
+        for now, last in zip(readings, self.segments, strict=True):
+            if (
+                now.replica_ms != last.replica_ms
+                or now.version != last.version
+                or now.bound_ms != last.bound_ms
+                or now.egress_bytes != last.egress_bytes
+                or now.ingress_bytes != last.ingress_bytes
+            ):
+                return False
+        return True
 
     def _segment(self, version: int) -> Segment:
         for segment in reversed(self.segments):
@@ -216,10 +237,13 @@ class Meter:
             self._rates = prices, [(burn(prices, s.replica), burn(prices, s.volumes)) for s in self.segments]
         total = 0
         for segment, (replica_burn, volume_burn) in zip(self.segments, self._rates[1], strict=True):
-            total += segment.replica_ms * replica_burn + segment.bound_ms * volume_burn
-            total += (
-                segment.egress_bytes * prices.egress + segment.ingress_bytes * prices.ingress
-            ) * COST_SCALE
+            total += segment.replica_ms * replica_burn
+            if volume_burn:
+                total += segment.bound_ms * volume_burn
+            if segment.egress_bytes or segment.ingress_bytes:
+                total += (
+                    segment.egress_bytes * prices.egress + segment.ingress_bytes * prices.ingress
+                ) * COST_SCALE
         self._owed = prices, total
         return total
 
@@ -242,23 +266,18 @@ class Meter:
         return cost_of_reservation(prices, held)
 
     def to_record(self) -> dict[str, Any]:
-        """The stored form."""
+        """The stored form; what a version holds is written once and shared between records."""
+        if self._held is None:
+            self._held = [
+                {"version": s.version, "replica": s.replica, "volumes": s.volumes}  # a Resource is its text
+                for s in self.segments
+            ]
         return {
             "life": self.life,
             "at_ns": self.at_ns,
             "closed": self.closed,
-            "segments": [
-                {
-                    "version": s.version,
-                    "replica": s.replica,  # a Resource is its text
-                    "volumes": s.volumes,
-                    "replica_ms": s.replica_ms,
-                    "bound_ms": s.bound_ms,
-                    "egress_bytes": s.egress_bytes,
-                    "ingress_bytes": s.ingress_bytes,
-                }
-                for s in self.segments
-            ],
+            "held": self._held,
+            "read": [(s.replica_ms, s.bound_ms, s.egress_bytes, s.ingress_bytes) for s in self.segments],
         }
 
     @classmethod
@@ -266,13 +285,12 @@ class Meter:
         """The meter of a stored form."""
         segments = [
             Segment(
-                **{
-                    **stored,
-                    "replica": {Resource(r): n for r, n in stored["replica"].items()},
-                    "volumes": {Resource(r): n for r, n in stored["volumes"].items()},
-                }
+                held["version"],
+                {Resource(r): n for r, n in held["replica"].items()},
+                {Resource(r): n for r, n in held["volumes"].items()},
+                *read,
             )
-            for stored in record["segments"]
+            for held, read in zip(record["held"], record["read"], strict=True)
         ]
         return cls(record["life"], record["at_ns"], record["closed"], segments)
 
