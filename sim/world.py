@@ -27,9 +27,10 @@ from sim.chain.model import ModelLedger
 from sim.cluster import Caller, Machines, Unhosted
 from sim.content import Contents, SimImage
 from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER
-from sim.kernel.draws import Stream, stream_key
+from sim.kernel.draws import stream_key
 from sim.kernel.plane import DataPlane
 from sim.kernel.specs import Keys, NodeSpec, PodSpec, StartUp
+from sim.kernel.streams import Stream
 from sim.keys import EVIDENCE_KIND, private_key
 from sim.network import Links, Place, Web
 from sim.parties import ProviderParty, PublisherParty

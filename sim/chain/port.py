@@ -17,7 +17,6 @@ from sim.tasks import wake_at
 
 if TYPE_CHECKING:
     from protocol.payment import ChannelKey
-    from protocol.registry import Registry
     from sim.chain.blocks import Blocks
     from sim.chain.endpoint import Endpoint
     from sim.tasks import Process
@@ -125,7 +124,7 @@ class SimChain:
 
         def ask(head: int, lies: bool) -> ports.Market:
             block = self._counts(head)
-            return _market(block, self._ledger.registry(block.number))
+            return self._blocks.listed(block, self._ledger.registry(block.number))
 
         return await self._read(deadline_ns, ask)
 
@@ -243,17 +242,6 @@ def _outcome(receipt: Receipt) -> ports.TxOutcome:
     if receipt.error is not None:
         return ports.TxReverted(receipt.error, receipt.fee_wei)
     return ports.TxConfirmed(receipt.block, receipt.events, receipt.fee_wei)
-
-
-def _market(block: ports.Block, registry: Registry) -> ports.Market:
-    return ports.Market(
-        block,
-        tuple(
-            ports.Listing(provider, cid, registry.subscriptions.get(provider, ()))
-            for provider, cid in registry.providers.items()
-        ),
-        {table_id: registry.published[table_id] for table_id in registry.subscribers},
-    )
 
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import pytest
 from protocol.ports import Peer
 from protocol.units import NS_PER_S, PeerId
 from sim.content import Contents, SimContent, SimImage, SimImages
-from sim.kernel.draws import Stream, stream_key
+from sim.kernel.draws import stream_key
+from sim.kernel.streams import Stream
 from sim.laws import Constant, Exponential
 from sim.network import Links, Place, SimNetwork, Web
 from sim.tasks import Process
