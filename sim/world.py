@@ -27,6 +27,7 @@ from sim.chain.model import ModelLedger
 from sim.cluster import Caller, Machines, Unhosted
 from sim.content import Contents, SimImage
 from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER
+from sim.fleet import Fleet, Ticking
 from sim.kernel.draws import stream_key
 from sim.kernel.plane import DataPlane
 from sim.kernel.specs import Keys, NodeSpec, PodSpec, StartUp
@@ -361,6 +362,12 @@ class World:
         prices = provider.group.prices
         priced = bool((spec.request_bytes and prices.ingress) or (spec.response_bytes and prices.egress))
         return caller, replace(spec, traffic=caller.spec.traffic, byte_rows=priced)
+
+    def fleet(self, threads: int) -> Fleet:
+        """All planes, to be advanced together by so many threads."""
+        providers = self.providers.values()
+        ticking = [Ticking(p.machines.plane, p.settings.tick_ns, p.settings.tick_phase_ns) for p in providers]
+        return Fleet(ticking, [self.nowhere], threads=threads)
 
     def cpu_millis(self, pod: str) -> int:
         """What one replica of a pod reserves [millicores]."""

@@ -216,9 +216,17 @@ class DataPlane:
             raise BadInput(f"now_ns {now_ns} is before {self.now_ns}: time does not go back")
         if now_ns == self.now_ns and not self._touched:
             return
-        self.now_ns, self._touched = now_ns, False
         while not drive(self.address, state.ADVANCE, 0, now_ns):
-            self._arrays.make_room()
+            self.make_room()
+        self.arrived(now_ns)
+
+    def make_room(self) -> None:
+        """Room for whatever `engine.drive` lacked; then it goes on."""
+        self._arrays.make_room()
+
+    def arrived(self, now_ns: int) -> None:
+        """`engine.drive` has processed every event at or before `now_ns`."""
+        self.now_ns, self._touched = now_ns, False
 
     def next_event_ns(self) -> int:
         """A lower bound of the next instant at which anything happens; `NEVER_NS`: nothing will."""

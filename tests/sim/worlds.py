@@ -133,6 +133,7 @@ def play(
     *,
     before: Callable[[Simulation], None] = lambda simulation: None,
     progress: Callable[[int, int], None] | None = None,
+    threads: int = 1,
 ) -> Played:
     """Run one replication.
 
@@ -141,10 +142,13 @@ def play(
         directory: where to; made when it is not there.
         before: may put more events into the world before it runs.
         progress: see `sim.simulation.Progress`.
+        threads: that work on the data plane.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if isinstance(what, dict):
+        what = scenario(what)
     with RunWriter(directory) as writer:
-        simulation = Simulation(scenario(what) if isinstance(what, dict) else what, 0, writer, progress)
+        simulation = Simulation(what, 0, writer, progress, threads=threads)
         before(simulation)
         outcome = simulation.run()
     return Played(directory, outcome, simulation)
