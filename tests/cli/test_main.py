@@ -260,6 +260,19 @@ def test_help_is_quick_because_nothing_slow_is_imported() -> None:
     assert all(name in done.stdout for name in ("new", "run", "validate", "show", "schema", "report"))
 
 
+def test_validate_is_quick_because_nothing_slow_is_imported() -> None:
+    """A scenario is checked, traces and all, without what simulates, writes and draws."""
+    code = (
+        "import sys; from cli.main import main\n"
+        "main(['validate', 'scenarios/azure-marketplace/scenario.yaml'], standalone_mode=False)\n"
+        "slow = {'numpy', 'numba', 'pandas', 'pyarrow', 'matplotlib', 'scipy', 'simpy', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {slow}' if slow else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "sound" in done.stdout
+
+
 def test_python_m_cli_is_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "validate", "nope.yaml"],
