@@ -159,7 +159,12 @@ class Machines:
     def _read_all(self, now_ns: int) -> None:
         self.billed_ms = self.plane.billed_ms(now_ns)
         for tenant in self.tenants.values():
-            if tenant.state is not ports.PodState.REMOVED:
+            if tenant.state is ports.PodState.REMOVED:
+                continue
+            spec = tenant.caller.spec
+            if tenant.bound_from_ms is None and not (spec.request_bytes or spec.response_bytes):
+                tenant.readings[-1].replica_ms = self.billed_ms[tenant.caller.handle] - tenant.base[0]
+            else:
                 self.read(tenant, now_ns)
 
     def read(self, tenant: Tenant, now_ns: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.metering import Change, Meter, crossing
 from protocol.pricing import COST_SCALE, burn
-from protocol.units import NEVER_NS, NS_PER_MS
+from protocol.units import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 REPLICAS: Final = 0
 BYTES: Final = 1
 """Kinds of rows that a data plane's `take_transitions` gives."""
-NEVER_MS: Final = NEVER_NS // NS_PER_MS
-"""More than a plane can bill."""
+CHANGES_KEPT: Final = 256
+"""Changes of a pod's replicas that are kept, 20 KB, before it is looked at for their sake."""
 
 
 @dataclass(slots=True)
@@ -48,8 +48,8 @@ class Purse:
 class _Watch:
     """One tenant: its purse, its prices, and its meter's changes since it was last looked at.
 
-    A pod without volumes and bytes costs `fixed + burn × billed_ms`, so that it need not be looked at before its
-    plane has billed `quiet_below` ms, unless its funds or its replicas change; 0: at every look.
+    A pod without volumes and bytes costs `fixed + burn × billed_ms`. It is `quiet`: nothing is to be learnt from it
+    before its funds or its spec change, for the crossing is solved between two looks, however far apart.
     """
 
     tenant: Tenant
@@ -62,7 +62,7 @@ class _Watch:
     held: int = 0
     replicas: int = 0
     transfer: int = 0
-    quiet_below: int = 0
+    quiet: bool = False
     fixed: int = 0
     burn: int = 0
 
@@ -101,28 +101,19 @@ class Exhaustions:
             billed_ms: what the plane has billed of each handle, at the instant of the last `due` or look.
         """
         return sum(
-            (w.fixed + w.burn * billed_ms[w.tenant.caller.handle] if w.quiet_below else w.owed_scaled)
-            // COST_SCALE
+            (w.fixed + w.burn * billed_ms[w.tenant.caller.handle] if w.quiet else w.owed_scaled) // COST_SCALE
             for w in self._watched.values()
         )
 
-    def due(self, billed_ms: Sequence[int]) -> list[Tenant]:
-        """The pods that have to be looked at: of all others nothing has changed but the time that was billed.
-
-        Args:
-            billed_ms: what the plane has billed of each handle until now.
-        """
-        return [
-            w.tenant
-            for w in self._watched.values()
-            if billed_ms[w.tenant.caller.handle] >= w.quiet_below or w.changes
-        ]
+    def due(self) -> list[Tenant]:
+        """The pods that have to be looked at; for all others it does just as well later."""
+        return [w.tenant for w in self._watched.values() if not w.quiet or len(w.changes) >= CHANGES_KEPT]
 
     def disturb(self, tenant: Tenant) -> None:
-        """Its funds or its spec change: it is due next time, whatever it has used until then."""
+        """Its funds or its spec change: it is due next time."""
         watch = self._watched.get(tenant.caller.spec.pod_index)
         if watch is not None:
-            watch.quiet_below = 0
+            watch.quiet = False
 
     def end(self, tenant: Tenant) -> None:
         """Watch no more."""
@@ -198,16 +189,9 @@ class Exhaustions:
 
 
 def _quieten(watch: _Watch) -> None:
-    """Work out how much may be billed before the pod has to be looked at again; it was looked at now."""
-    tenant, segment = watch.tenant, watch.meter.segments[-1]
-    spec = tenant.caller.spec
-    watch.quiet_below = 0
-    if tenant.bound_from_ms is not None or spec.request_bytes or spec.response_bytes:
-        return
-    watch.burn = burn(watch.prices, segment.replica)
-    billed_ms = tenant.base[0] + segment.replica_ms
-    watch.fixed = watch.owed_scaled - watch.burn * billed_ms
-    if watch.purse.exhausted_ns is not None or not watch.burn:
-        watch.quiet_below = NEVER_MS
-    else:
-        watch.quiet_below = -(-(watch.purse.holds * COST_SCALE - watch.fixed) // watch.burn)
+    """Work out what the pod costs from now on; it was looked at now."""
+    tenant, segment, spec = watch.tenant, watch.meter.segments[-1], watch.tenant.caller.spec
+    watch.quiet = not (tenant.bound_from_ms is not None or spec.request_bytes or spec.response_bytes)
+    if watch.quiet:
+        watch.burn = burn(watch.prices, segment.replica)
+        watch.fixed = watch.owed_scaled - watch.burn * (tenant.base[0] + segment.replica_ms)

@@ -7,6 +7,7 @@ block changes them, prices what ran by the agreement, and hands the results to t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -78,7 +79,7 @@ class Watcher:
         def glance(now_ns: int) -> None:
             if machines.plane.has_transitions:
                 watched.take(machines.plane.take_transitions())
-            for tenant in watched.due(machines.billed_ms):
+            for tenant in watched.due():
                 machines.read(tenant, now_ns)
                 watched.look(tenant, now_ns)
 
@@ -157,12 +158,18 @@ class Watcher:
         attempt.run_ms = counters.billed_ms
         pod = attempt.row["pod"]
         for kind, sketch in latency.items():
-            for bucket in sketch.nonzero()[0]:
-                number = int(bucket) + sketches.FIRST_BUCKET
-                recorder.writer.append("latency", (pod, lease.party.name, kind, number, int(sketch[bucket])))
-        life = next(
-            (x for x in reversed(recorder.lives) if x.key == lease.key and x.row["life"] == lease.life), None
-        )
+            buckets = sketch.nonzero()[0]
+            numbers, counts = (buckets + sketches.FIRST_BUCKET).tolist(), sketch[buckets].tolist()
+            recorder.writer.extend(
+                "latency",
+                zip(repeat(pod), repeat(lease.party.name), repeat(kind), numbers, counts, strict=False),
+            )
+        life = recorder.newest.get(lease.key)  # a pod is removed before its channel's next life begins
+        if life is not None and life.row["life"] != lease.life:
+            life = next(
+                (x for x in reversed(recorder.lives) if (x.key, x.row["life"]) == (lease.key, lease.life)),
+                None,
+            )
         if life is None:
             assert recorder.believed, f"{tenant.name} runs on a channel that never was"
             return
