@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from protocol.events import Event, Happened
-from protocol.hosting import PODS, Ask, Asking, HostedPod, Phase
+from protocol.hosting import BILLABLE, PODS, Ask, Asking, HostedPod, Phase
 from protocol.ports import ChannelsAt, Put, Unknown
+from protocol.pricing import COST_SCALE
 from protocol.sender import pause
 from protocol.units import NEVER_NS, NS_PER_S
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from protocol.claiming import Claimer
     from protocol.hosting import ProviderSettings
+    from protocol.payment import Channel, ChannelKey
     from protocol.ports import Cluster, World
     from protocol.ports import Usage as Readings
 
@@ -67,42 +69,46 @@ class Biller:
 
     async def tick(self) -> None:
         """One look at everything: meter, compare with the channels, decide, write, claim."""
-        pods = [p for _, p in sorted(self._pods.items()) if p.billable]
+        pods = [p for _, p in sorted(self._pods.items()) if p.phase in BILLABLE]
         if not pods:
             return
         usage = await self._cluster.usage(deadline_ns=self._deadline())
         if isinstance(usage, Unknown):
             return  # nothing was read, so nothing is decided; readings are cumulative and lose nothing
         # Metered before anything else is awaited: meanwhile the pods' own tasks may read anew, and later.
-        moved = {p.namespace for p in pods if self._meter(p, usage)}
+        moved = [self._meter(p, usage) for p in pods]
         seen = await self._world.chain.channels([p.key for p in pods], deadline_ns=self._deadline())
+        channels: Mapping[ChannelKey, Channel | None] = {}
         if isinstance(seen, Unknown):
             self._world.trace.emit(Event(Happened.CHAIN_UNKNOWN, rule=seen.reason))
+        elif (
+            not self._settings.wake_early
+        ):  # else a pod that sleeps may wake and use its funds up: see `_decide`
+            channels = seen.channels
         changes, now_ns = [], self._world.clock.now_ns()
-        for pod in pods:
-            if not pod.billable:
+        for pod, grown in zip(pods, moved, strict=True):
+            if pod.phase not in BILLABLE:
                 continue  # it ended while the chain was asked
-            grown = pod.namespace in moved
-            if (pod.owed <= pod.calm_to or not grown) and self._unmoved(pod, seen):
-                pod.seen_ns = now_ns
-                if grown:
-                    changes.append(Put(PODS, pod.namespace, pod.to_record()))
-                continue
-            before = (pod.phase, pod.invested, pod.withdrawn)
-            self._decide(pod, seen)
-            if grown or before != (pod.phase, pod.invested, pod.withdrawn):
+            channel = channels.get(pod.key)
+            if (
+                channel is pod.channel
+                and channel is not None
+                and (pod.owed <= pod.calm_to or not grown)
+                and pod.phase is not Phase.SUSPENDED
+            ):
+                pod.seen_ns = now_ns  # nothing has moved that could decide anything
+            else:
+                before = (pod.phase, pod.invested, pod.withdrawn)
+                self._decide(pod, seen)
+                grown = grown or before != (pod.phase, pod.invested, pod.withdrawn)
+            if grown:
                 changes.append(Put(PODS, pod.namespace, pod.to_record()))
         if changes:
             await self._world.store.commit(changes)
         if not isinstance(seen, Unknown):
-            await self._claimer.claim([p for p in pods if p.billable and p.asked is not Asking.REMOVE])
-
-    def _unmoved(self, pod: HostedPod, seen: ChannelsAt | Unknown) -> bool:
-        """Whether it runs on the channel that the last tick saw, so that what it owes alone can decide anything."""
-        if isinstance(seen, Unknown) or pod.phase is Phase.SUSPENDED or self._settings.wake_early:
-            return False  # a pod that sleeps now may wake and use its funds up: its wake is set at every tick
-        channel = seen.channels[pod.key]
-        return channel is not None and channel is pod.channel
+            await self._claimer.claim(
+                [p for p in pods if p.phase in BILLABLE and p.asked is not Asking.REMOVE]
+            )
 
     def _meter(self, pod: HostedPod, usage: Readings, *, final: bool = False) -> bool:
         """Step 12: take the readings into the pod's meter and price them, exactly.
@@ -110,12 +116,16 @@ class Biller:
         Returns:
             Whether the meter moved.
         """
-        readings = usage.readings.get(pod.namespace)
-        if readings is None or (pod.meter.shows(readings) and not final) or usage.at_ns < pod.meter.at_ns:
-            return False  # an answer that a later one overtook adds nothing: readings are cumulative
-        pod.meter.read(usage.at_ns, readings, final=final)
-        pod.owed = pod.meter.owed(pod.prices)
-        return True
+        readings, meter = usage.readings.get(pod.namespace), pod.meter
+        if readings is None:
+            return False
+        if not final:
+            moved = meter.grow(usage.at_ns, readings)
+        elif moved := usage.at_ns >= meter.at_ns:
+            meter.read(usage.at_ns, readings, final=True)
+        if moved:
+            pod.owed = meter.scaled_owed(pod.prices) // COST_SCALE
+        return moved
 
     def _decide(self, pod: HostedPod, seen: ChannelsAt | Unknown) -> None:
         """Compare what is owed with what the channel holds, and tell the pod's task what follows."""

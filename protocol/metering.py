@@ -151,20 +151,6 @@ class Meter:
             UnknownVersion: a version was not configured; nothing was taken.
             MeterClosed: the last reading was taken before, and this one differs from it.
         """
-        if len(readings) == 1 == len(self.segments) and not self.closed and at_ns >= self.at_ns:
-            # As below, for what most pods are at most ticks: one version, and a reading that has grown.
-            (now,), (last,) = readings, self.segments
-            if (
-                now.version == last.version
-                and now.replica_ms >= last.replica_ms
-                and now.bound_ms >= last.bound_ms
-                and now.egress_bytes >= last.egress_bytes
-                and now.ingress_bytes >= last.ingress_bytes
-            ):
-                last.replica_ms, last.bound_ms = now.replica_ms, now.bound_ms
-                last.egress_bytes, last.ingress_bytes = now.egress_bytes, now.ingress_bytes
-                self.at_ns, self.closed, self._owed = at_ns, final, None
-                return
         taken: list[tuple[Segment, Reading]] = []
         for reading in readings:
             segment = self._segment(reading.version)
@@ -191,19 +177,42 @@ class Meter:
         self.at_ns = at_ns
         self.closed = final
 
-    def shows(self, readings: Sequence[Reading]) -> bool:
-        """Whether `readings` are what the meter shows already."""
-        if len(readings) != len(self.segments):
-            return False
-        for now, last in zip(readings, self.segments, strict=True):
-            if (
-                now.replica_ms != last.replica_ms
-                or now.version != last.version
-                or now.bound_ms != last.bound_ms
-                or now.egress_bytes != last.egress_bytes
-                or now.ingress_bytes != last.ingress_bytes
-            ):
-                return False
+    def grow(self, at_ns: int, readings: Sequence[Reading]) -> bool:
+        """As `read` of what still runs, unless it is what the meter shows already, or true at an earlier instant.
+
+        Returns:
+            Whether anything was taken.
+
+        Raises:
+            As `read`.
+        """
+        if at_ns < self.at_ns:
+            return False  # an answer that a later one overtook adds nothing: readings are cumulative
+        if len(readings) == len(self.segments) and not self.closed:
+            grown = False
+            for now, last in zip(readings, self.segments, strict=True):
+                if (
+                    now.version != last.version
+                    or now.replica_ms < last.replica_ms
+                    or now.bound_ms < last.bound_ms
+                    or now.egress_bytes < last.egress_bytes
+                    or now.ingress_bytes < last.ingress_bytes
+                ):
+                    break  # for `read` to refuse
+                grown = grown or (
+                    now.replica_ms > last.replica_ms
+                    or now.bound_ms > last.bound_ms
+                    or now.egress_bytes > last.egress_bytes
+                    or now.ingress_bytes > last.ingress_bytes
+                )
+            else:
+                if grown:
+                    for now, last in zip(readings, self.segments, strict=True):
+                        last.replica_ms, last.bound_ms = now.replica_ms, now.bound_ms
+                        last.egress_bytes, last.ingress_bytes = now.egress_bytes, now.ingress_bytes
+                    self.at_ns, self._owed = at_ns, None
+                return grown
+        self.read(at_ns, readings)
         return True
 
     def _segment(self, version: int) -> Segment:
@@ -272,12 +281,15 @@ class Meter:
                 {"version": s.version, "replica": s.replica, "volumes": s.volumes}  # a Resource is its text
                 for s in self.segments
             ]
+        read = []
+        for s in self.segments:
+            read.append((s.replica_ms, s.bound_ms, s.egress_bytes, s.ingress_bytes))  # noqa: PERF401 - most have one
         return {
             "life": self.life,
             "at_ns": self.at_ns,
             "closed": self.closed,
             "held": self._held,
-            "read": [(s.replica_ms, s.bound_ms, s.egress_bytes, s.ingress_bytes) for s in self.segments],
+            "read": read,
         }
 
     @classmethod

@@ -97,11 +97,9 @@ class Process:
 
     async def sleep_until(self, at_ns: int) -> None:
         """Wait until the simulation's clock shows `at_ns` (true time)."""
-        self.check()
-        if at_ns <= self.env.now:
-            return
-        # Nothing else can wake a sleeper, so a bare timer will do: after a kill it raises when it would have woken.
-        await _Wait(self.env.timeout(at_ns - self.now))
+        if self.alive and (for_ns := at_ns - self.env.now) > 0:
+            # Nothing else can wake a sleeper, so a bare timer will do: after a kill it raises when it would have woken.
+            await _Wait(Timeout(self.env, for_ns))
         self.check()
 
     @property
@@ -153,7 +151,7 @@ class Mailbox:
             if until <= env.now:
                 return None
             # What is never to come needs no timer, which would lie in SimPy's queue to the end.
-            self._waiter = env.timeout(until - env.now) if until_ns < NEVER_NS else env.event()
+            self._waiter = Timeout(env, until - env.now) if until_ns < NEVER_NS else env.event()
             await process.wait(self._waiter)
             self._waiter = None
         return self._items.popleft() if self._items else None

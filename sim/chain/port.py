@@ -79,14 +79,18 @@ class SimChain:
         """
         process, endpoint = self._process, self._endpoint
         process.check()
-        deadline = process.true_ns(deadline_ns)
-        if endpoint.silent_until_ns > process.now:
-            await process.sleep_until(deadline)
+        asked_ns = process.now
+        if endpoint.silent_until_ns > asked_ns:
+            await process.sleep_until(process.true_ns(deadline_ns))
             return ports.Unknown("the endpoint is silent")
-        await process.sleep_until(process.now + READ_NS)
-        head = self._head()
-        told = ask(endpoint.head(process.now, head), endpoint.lies(process.now))
-        if endpoint.count == 1 or not endpoint.lies(process.now):
+        told_ns = asked_ns + READ_NS
+        await process.sleep_until(told_ns)
+        head = self._ledger.head(told_ns // NS_PER_S)
+        if not endpoint.lies(told_ns):
+            endpoint.differs = False
+            return ask(head, False)
+        told = ask(endpoint.head(told_ns, head), True)
+        if endpoint.count == 1:
             endpoint.differs = False
             return told
         return self._compared(told, ask, head)
