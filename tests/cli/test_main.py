@@ -155,7 +155,7 @@ def test_report_writes_the_page_again(example: Path) -> None:
 def test_run_hands_over_what_was_asked(scenario: Path, simulator: Simulator) -> None:
     result = command(
         "run", scenario, "--set", "seed=3", "--set", "duration=1h", "--seed", 5, "--replications", 4, "--workers", 2,
-        "--out", "there",
+        "--threads", 3, "--out", "there",
     )  # fmt: skip
     assert result.exit_code == 0
     assert simulator.calls == [
@@ -165,6 +165,7 @@ def test_run_hands_over_what_was_asked(scenario: Path, simulator: Simulator) -> 
             "seed": 5,
             "replications": 4,
             "workers": 2,
+            "threads": 3,
             "out": Path("there"),
             "progress": None,  # not a terminal
             "notice": ANY,
@@ -173,6 +174,7 @@ def test_run_hands_over_what_was_asked(scenario: Path, simulator: Simulator) -> 
     assert "Money" in result.stdout and f"report: {simulator.directory}/report.html" in result.stdout
     command("run", scenario)
     plain = simulator.calls[-1]
+    assert plain["threads"] is None
     assert (plain["seed"], plain["replications"], plain["workers"], plain["out"]) == (None, None, 1, None)
 
 
