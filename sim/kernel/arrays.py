@@ -53,6 +53,7 @@ class Arrays:
         self.meta: Array = np.zeros(1, state.META)
         self.node_count = node_count
         self._fixed_block = draw_block
+        self._filled: dict[str, int] = {}
         self._aside: dict[str, list[Array]] = {"rows": [], "samples": []}
         self._of: dict[str, Array] = {
             "pods": np.zeros(0, state.POD),
@@ -94,11 +95,6 @@ class Arrays:
 
     # ---- pods, laws, tables ----
 
-    def free_pod(self) -> int | None:
-        """The first handle that is not in use; None: there is none, so `more_pods`."""
-        free = np.flatnonzero(self._of["pods"]["used"] == 0)
-        return int(free[0]) if len(free) else None
-
     def more_pods(self) -> bool:
         """Doubles the room for pods.
 
@@ -120,11 +116,14 @@ class Arrays:
 
     def append(self, name: str, numbers: Sequence[float] | Array) -> int:
         """Adds to `ints`, `floats` or `laws`; returns where the new ones begin."""
-        table = self._of[name]
-        if len(numbers):
-            self._of[name] = np.concatenate([table, np.asarray(numbers, table.dtype)])
+        first, room = self._filled.get(name, 0), len(self._of[name])
+        end = first + len(numbers)
+        if end > room:
+            self._enlarge(name, max(2 * room, end))
             self._bind()
-        return len(table)
+        self._of[name][first:end] = numbers
+        self._filled[name] = end
+        return first
 
     # ---- room ----
 

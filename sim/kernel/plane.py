@@ -8,6 +8,7 @@ is the kernel's (`engine.drive`). Nothing that is returned depends on how the ca
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 
 from protocol.errors import BadInput
 from protocol.units import NEVER_NS, NS_PER_MS
@@ -37,6 +38,8 @@ class DataPlane:
         self.start_ns = start_ns
         self.now_ns = start_ns
         self._specs: dict[int, PodSpec] = {}
+        self._here: set[int] = set()
+        self._free: list[int] = []  # handles given back
         self._arrays = Arrays(len(nodes), draw_block=draw_block)
         self._encoder = Encoder(self._arrays, start_ns)
         for node, spec in enumerate(nodes):
@@ -65,11 +68,12 @@ class DataPlane:
         """
         self.advance(now_ns)
         check(spec)
-        if any(spec.pod_index == other.pod_index for other in self._specs.values()):
+        if spec.pod_index in self._here:
             raise BadInput(f"pod {spec.pod_index} is hosted here already")
         handle = self._free_handle()
         self._encoder.write_new(handle, now_ns)
         self._specs[handle] = spec
+        self._here.add(spec.pod_index)
         self._encoder.write_spec(handle, spec)
         if source is not None:
             self._encoder.write_source(handle, source)
@@ -117,7 +121,10 @@ class DataPlane:
             Where its arrivals stand: `host` elsewhere goes on byte for byte.
         """
         self._stop(handle, now_ns, state.ABSENT)
-        source = self._encoder.read_source(handle, self._specs.pop(handle).traffic)
+        spec = self._specs.pop(handle)
+        self._here.remove(spec.pod_index)
+        heappush(self._free, handle)
+        source = self._encoder.read_source(handle, spec.traffic)
         self._control(state.FORGET, handle, now_ns)
         self._arrays["pods"][handle]["used"] = 0
         return source
@@ -297,12 +304,13 @@ class DataPlane:
         self._control(state.EVICT, handle, now_ns)
 
     def _free_handle(self) -> int:
-        handle = self._arrays.free_pod()
-        if handle is None:
-            handle = len(self._arrays["pods"])
-            if self._arrays.more_pods():
-                for hosted in self._specs:
-                    self._control(state.REFILL, hosted, self.now_ns)
+        """The least that was given back; otherwise the next, for which there may have to be made room."""
+        if self._free:
+            return heappop(self._free)
+        handle = len(self._specs)
+        if handle == len(self._arrays["pods"]) and self._arrays.more_pods():
+            for hosted in self._specs:
+                self._control(state.REFILL, hosted, self.now_ns)
         return handle
 
 
