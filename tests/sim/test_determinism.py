@@ -169,6 +169,16 @@ def test_windows_change_no_byte(what: Data, data: st.DataObject) -> None:
             assert samples_every_minute(whole) == samples_every_minute(cut)
 
 
+@pytest.mark.parametrize("every_s", [1, 100])
+def test_looking_at_a_pace_changes_no_byte(every_s: int, tmp_path: Path) -> None:
+    """Windows of that length: all providers are advanced, and their meters read, at each end of one."""
+    data = {**BUSY, "duration": "32m"}
+    chance = random.Random(every_s)
+    cuts = [(at * S, chance.choice(("read_all", "advance"))) for at in range(every_s, 30 * 60, every_s)]
+    whole, cut = play(data, tmp_path / "whole"), play(data, tmp_path / "cut", before=cutting(cuts))
+    assert whole.hashes == cut.hashes
+
+
 # ---------------------------------------------------------------- arrivals are nobody's decision
 
 
