@@ -23,7 +23,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test e2e check wire format bench wide contracts gas lock clean distclean
+.PHONY: help setup setup-dev demo test e2e check wire format bench validation wide contracts gas lock clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ format: setup-dev  ## put the code in form
 bench: setup-dev  ## speed and scale: every program under benchmarks/
 	@set -eu; for file in $$(grep -l '^if __name__ == "__main__":' benchmarks/*.py); do \
 	  name=$$(basename "$$file" .py); echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; done
+
+validation: setup-dev  ## run every known answer and write the table in docs/validation.md
+	$(BIN)/python -m tests.theory
 
 wide: setup-dev  ## the long runs: many more examples, soaks (hours)
 	HYPOTHESIS_PROFILE=wide $(BIN)/python -m pytest -n $(WORKERS) --wide $(PYTEST)
