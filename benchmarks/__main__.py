@@ -10,12 +10,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from benchmarks import beside, chain, entries, machine, market, plane, plots, scaling, startup, table
-from benchmarks.entries import Entry, Kept
+from benchmarks.entries import Entry, Kept, Size
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "performance.md"
@@ -23,7 +22,7 @@ README: Final = ROOT / "README.md"
 BESIDE: Final = ROOT / "docs" / "speed.svg"
 GROWTH: Final = ROOT / "docs" / "growth.svg"
 
-SECTIONS: Final[dict[str, tuple[str, Callable[[bool], Iterator[Entry]]]]] = {
+SECTIONS: Final[dict[str, tuple[str, Callable[[Size], Iterator[Entry]]]]] = {
     "peers": ("Beside the peers", beside.measure),
     "memory": ("Memory, however long", plane.memory),
     "pods": ("Many pods", plane.pods),
@@ -45,16 +44,14 @@ def draw(kept: list[Kept]) -> None:
     plots.save(plots.growth(found), GROWTH)
 
 
-def measure(names: list[str], *, quick: bool, largest: bool) -> None:
+def measure(names: list[str], size: Size) -> None:
     """Measure these sections, and keep and show each when it is done."""
     for name in names:
         title, section = SECTIONS[name]
-        if name == "market":
-            section = partial(market.measure, largest=largest)
         print(f"== {name}: {title}", flush=True)
-        began, when = time.perf_counter(), machine.measured(quick=quick)
+        began, when = time.perf_counter(), machine.measured(size)
         new = []
-        for entry in section(quick):
+        for entry in section(size):
             print("\n".join(table.rows(entry)), flush=True)
             new.append(Kept(entry, name, when))
         kept = entries.replaced(entries.read(), name, new, list(SECTIONS))
@@ -71,10 +68,13 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", choices=list(SECTIONS), help="a section; may be given several times"
     )
-    parser.add_argument(
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument(
         "--quick", action="store_true", help="small sizes, for a first look; says so where it is shown"
     )
-    parser.add_argument("--largest", action="store_true", help="also the market of 3,000 providers")
+    sizes.add_argument(
+        "--largest", action="store_true", help="also 3,000 providers, and a million pods (20 GB)"
+    )
     parser.add_argument(
         "--draw", action="store_true", help="measure nothing: pages and plots from latest.json"
     )
@@ -82,7 +82,8 @@ def main() -> None:
     if options.draw:
         draw(entries.read())
     else:
-        measure(options.only or list(SECTIONS), quick=options.quick, largest=options.largest)
+        size = Size.QUICK if options.quick else Size.LARGEST if options.largest else Size.FULL
+        measure(options.only or list(SECTIONS), size)
 
 
 if __name__ == "__main__":

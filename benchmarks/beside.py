@@ -16,7 +16,7 @@ from typing import Final
 
 from benchmarks import peers, workloads
 from benchmarks.apart import apart, warmed
-from benchmarks.entries import Entry, Peer, rounded
+from benchmarks.entries import Entry, Peer, Size, rounded
 from benchmarks.machine import versioned
 from benchmarks.task import BATCHES, RATE, Done
 from sim.kernel.plane import DataPlane
@@ -133,9 +133,9 @@ def judge_wait(runner: Runner) -> tuple[bool, str]:
     return agrees((mean, error), WAIT_S), f"mean wait {mean:.4f} ± {1.96 * error:.4f} s"
 
 
-def measure(quick: bool) -> Iterator[Entry]:
+def measure(size: Size) -> Iterator[Entry]:
     """The SimFaaS workload, then M/M/4."""
-    scale, rounds = (0.1, 2) if quick else (1.0, 3)
+    scale, rounds = (0.1, 2) if size is Size.QUICK else (1.0, 3)
     faas = [
         Runner("data plane", partial(workloads.faas, DataPlane), 1e7 * scale),
         Runner("hand-written heap loop", peers.heap_loop, 1e6 * scale),

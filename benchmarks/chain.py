@@ -21,7 +21,7 @@ from statistics import median
 from typing import Final
 
 import sim
-from benchmarks.entries import Entry, Peer, rounded
+from benchmarks.entries import Entry, Peer, Size, rounded
 from benchmarks.table import put
 from protocol.keccak import keccak256
 from protocol.payment import Claim, CreateChannel, Deposit, WithdrawMany, WithdrawUpTo
@@ -131,7 +131,7 @@ def claim_all(entries: int, total: int) -> WithdrawMany:
     return WithdrawMany(tuple(Claim(ANN, pod(n), 1, total * UNIT) for n in range(entries)))
 
 
-def measure(quick: bool) -> Iterator[Entry]:
+def measure(size: Size) -> Iterator[Entry]:
     """Whole scenarios, then the backends alone."""
     if not evm.installed():
         yield Entry(
@@ -141,6 +141,7 @@ def measure(quick: bool) -> Iterator[Entry]:
     short = ["duration=2m", "output.sampling=1m", "faults=[]", "chain.outages=[]"]
     with tempfile.TemporaryDirectory() as folder:  # imports, and compiles or loads the kernels
         sim.run(AZURE, short, out=Path(folder) / "run")
+    quick = size is Size.QUICK
     azure, minutes, rounds = (short, 5, 1) if quick else ([], 60, 2)
     yield whole("evm-azure", "azure-marketplace" + ", 2 min of it" * quick, AZURE, azure, rounds)
     claims = f"1,000 channels claimed every 100 s for {minutes} min"

@@ -15,8 +15,18 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+
+
+class Size(StrEnum):
+    """How much is measured: a first look, what the pages should hold, and what takes long or much memory besides."""
+
+    QUICK = "quick"
+    FULL = "full"
+    LARGEST = "largest"
+
 
 LATEST: Final = Path(__file__).parent / "latest.json"
 DIGITS: Final = 4

@@ -9,18 +9,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.entries import Size
+
 PACKAGES: Final = ("numba", "numpy", "simpy", "pyarrow", "pyrevm", "simfaas", "ciw")
 
 
-def measured(*, quick: bool) -> dict[str, Any]:
-    """When and where: `at`, `machine`, `versions`, `load` (processes that wanted a core in the last minute), `quick`."""
+def measured(size: Size) -> dict[str, Any]:
+    """When and where: `at`, `machine`, `versions`, `load` (processes that wanted a core in the last minute), `size`."""
     return {
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB, "
         f"{platform.system()} {platform.release()}",
         "versions": f"Python {platform.python_version()}, " + ", ".join(_versions()),
         "load": round(os.getloadavg()[0], 1),
-        "quick": quick,
+        "size": size,
     }
 
 

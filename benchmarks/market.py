@@ -13,7 +13,7 @@ from typing import Final
 
 import sim
 from benchmarks.apart import Spent, apart
-from benchmarks.entries import Entry, Peer, exponent, rounded
+from benchmarks.entries import Entry, Peer, Size, exponent, rounded
 
 MARKET: Final = Path(__file__).parent / "market.yaml"
 PODS: Final = 10
@@ -72,14 +72,15 @@ def sized(providers: int, hours: float) -> str:
     return f"{providers:,} providers, {providers * PODS:,} pods, {hours:g} h, {requests / 1e6:.3g} M requests"
 
 
-def measure(quick: bool, *, largest: bool = False) -> Iterator[Entry]:
+def measure(size: Size) -> Iterator[Entry]:
     """Wall time and memory of the market, and how they grow with it; one thread beside two."""
+    quick, largest = size is Size.QUICK, size is Size.LARGEST
     hours = 1.0 if quick else 24.0
     sizes = [10, 30] if quick else [100, 300, 1_000, *([3_000] if largest else [])]
     spent = {providers: run(scenario(providers, hours)) for providers in sizes}
     for providers, one in spent.items():
         bar = f"; the bar is {BAR_S} s and {BAR_MIB:,} MiB" if providers == 1_000 else ""
-        note = f"{one.peak_mib:,.0f} MiB at most, {one.processor_s:.1f} s of processor time, {THREADS} threads{bar}"
+        note = f"{one.peak_mib:,.0f} MiB at most, {one.processor_s:.1f} s of processor time, threads: {THREADS}{bar}"
         yield Entry(
             f"market-{providers}",
             f"the market: {sized(providers, hours)}",
@@ -122,5 +123,5 @@ def growth(
         rounded(exponent(points, base)),
         "exponent",
         points=points,
-        note=f"points in {unit}{above}; {THREADS} threads",
+        note=f"points in {unit}{above}; threads: {THREADS}",
     )

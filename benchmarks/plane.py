@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from benchmarks import workloads
 from benchmarks.apart import Spent, apart, memory_mib, spend
-from benchmarks.entries import Entry, Peer, rounded
+from benchmarks.entries import Entry, Peer, Size, rounded
 from benchmarks.market import THREADS, run, scenario
 from protocol.units import NEVER_NS, NS_PER_S
 from sim.kernel.plane import DataPlane
@@ -36,10 +36,10 @@ def resident(horizon_s: float) -> tuple[int, float]:
     return done.requests, memory_mib("VmRSS")
 
 
-def memory(quick: bool) -> Iterator[Entry]:
+def memory(size: Size) -> Iterator[Entry]:
     """Resident memory as the run gets longer."""
     points = []
-    for horizon_s in (1e5, 1e6, 1e7) if quick else (1e5, 1e6, 1e7, 1e8):
+    for horizon_s in (1e5, 1e6, 1e7) if size is Size.QUICK else (1e5, 1e6, 1e7, 1e8):
         requests, mib = apart(resident, horizon_s).found
         print(f"    T = {horizon_s:.0e} s: {requests:,} requests, {mib:.0f} MiB", flush=True)
         points.append((horizon_s, rounded(mib)))
@@ -58,9 +58,9 @@ def mixed(count: int, horizon_s: int, window_s: int) -> tuple[int, float]:
     return workloads.in_windows(workloads.mixed(count), horizon_s, window_s)
 
 
-def pods(quick: bool) -> Iterator[Entry]:
+def pods(size: Size) -> Iterator[Entry]:
     """`keda` at mixed rates."""
-    few, many, seconds = (100, 1_000, 500) if quick else (1_000, 10_000, 1_000)
+    few, many, seconds = (100, 1_000, 500) if size is Size.QUICK else (1_000, 10_000, 1_000)
     for id_, count, horizon_s, window_s in (
         ("pods-few", few, 2 * seconds, 100),
         ("pods-many", many, seconds, 100),
@@ -81,19 +81,17 @@ def pods(quick: bool) -> Iterator[Entry]:
 # ------------------------------------------------------------ unpleasant
 
 
-def unpleasant(quick: bool) -> Iterator[Entry]:
+def unpleasant(size: Size) -> Iterator[Entry]:
     """One busy pod among many, many idle ones, long requests, a burst, a month."""
+    quick = size is Size.QUICK
     yield from one_busy(200 if quick else 1_000, 500)
-    count = 20_000 if quick else 1_000_000
-    hours = 1 if quick else 24
-    spent = apart(ready, workloads.without_requests, count, 1_000, hours).found
-    told("without requests", spent)
-    yield timed(
-        "idle",
-        f"{count:,} pods without a request for {hours} h, at providers of 1,000, windows of 100 s",
-        spent,
-        "setting them up included",
-    )
+    yield from idle(5_000 if quick else 100_000, 1 if quick else 24)
+    if size is Size.LARGEST:
+        yield from idle(1_000_000, 24)
+    else:
+        yield Entry(
+            "idle-1000000", "1,000,000 pods without a request", None, "s", left_out="asked for by --largest"
+        )
     days = 1 if quick else 30
     spent = apart(ready, workloads.long_service, days, 3.0).found
     requests, serving = spent.found
@@ -108,13 +106,13 @@ def unpleasant(quick: bool) -> Iterator[Entry]:
         ("burst", 40 * NS_PER_S, "held for 40 s at most"),
         ("burst-held", NEVER_NS, "held without limit"),
     ):
-        size = 100_000 if quick else 1_000_000
-        spent = apart(ready, workloads.burst, size, limit_ns).found
+        requests = 100_000 if quick else 1_000_000
+        spent = apart(ready, workloads.burst, requests, limit_ns).found
         served, failed = spent.found
         told(what, spent)
         yield timed(
             id_,
-            f"{size:,} requests in one second onto zero replicas, {what}",
+            f"{requests:,} requests in one second onto zero replicas, {what}",
             spent,
             f"{served:,} served, {failed:,} failed",
         )
@@ -126,8 +124,16 @@ def unpleasant(quick: bool) -> Iterator[Entry]:
         name,
         rounded(month.wall_s),
         "s",
-        note=f"wall time; {month.peak_mib:,.0f} MiB at most, {THREADS} threads",
+        note=f"wall time; {month.peak_mib:,.0f} MiB at most, threads: {THREADS}",
     )
+
+
+def idle(count: int, hours: int) -> Iterator[Entry]:
+    """Pods that nobody calls."""
+    spent = apart(ready, workloads.without_requests, count, 1_000, hours).found
+    told(f"{count:,} without requests", spent)
+    name = f"{count:,} pods without a request for {hours} h, at providers of 1,000, windows of 100 s"
+    yield timed(f"idle-{count}", name, spent, "setting them up included")
 
 
 def one_busy(pods_: int, seconds: int) -> Iterator[Entry]:

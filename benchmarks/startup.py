@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.entries import Entry, Peer, rounded
+from benchmarks.entries import Entry, Peer, Size, rounded
 
 ROOT: Final = Path(__file__).parents[1]
 COMMAND: Final = (sys.executable, "-m", "cli")
@@ -38,8 +38,9 @@ def best_s(times: int, *command: str) -> float:
     return best
 
 
-def measure(quick: bool) -> Iterator[Entry]:
+def measure(size: Size) -> Iterator[Entry]:
     """The command's help, a check, the first run of all, and the demonstration."""
+    quick = size is Size.QUICK
     times = 2 if quick else 5
     yield Entry(
         "help", "`trustedpods --help`", best_s(times, *COMMAND, "--help"), "s", note=f"wall, best of {times}"

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.entries import Entry, Kept, ratio
+from benchmarks.entries import Entry, Kept, Size, ratio
 
 BEGIN: Final = "<!-- measured: benchmarks -->\n"
 END: Final = "<!-- end -->\n"
@@ -67,7 +67,7 @@ def rows(entry: Entry) -> list[str]:
 
 def stated(measured: dict[str, Any]) -> str:
     """When and on what."""
-    quick = "; **quick: small sizes, for a first look**" if measured["quick"] else ""
+    quick = "; **quick: small sizes, for a first look**" if measured["size"] == Size.QUICK else ""
     return (
         f"{measured['at']}, {measured['machine']}; {measured['versions']}; "
         f"load average at its start {measured['load']}{quick}"

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.entries import Entry, Kept, Peer, exponent, ratio, read, replaced, to_json, write
 
-MEASURED = {"at": "2026-11-27 13:00 UTC", "machine": "m", "versions": "v", "load": 0.1, "quick": False}
+MEASURED = {"at": "2026-11-27 13:00 UTC", "machine": "m", "versions": "v", "load": 0.1, "size": "full"}
 
 
 def kept(id: str, section: str) -> Kept:  # noqa: A002

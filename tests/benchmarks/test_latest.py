@@ -33,7 +33,7 @@ def test_an_entry_has_its_form(one: dict[str, Any]) -> None:
             assert peer["note"] and peer["ratio"] is None
         elif one["ours"] is not None:
             assert peer["ratio"] == pytest.approx(one["ours"] / peer["figure"], rel=1e-3)
-    assert set(one["measured"]) == {"at", "machine", "versions", "load", "quick"}
+    assert set(one["measured"]) == {"at", "machine", "versions", "load", "size"}
     assert one["measured"]["machine"] and "Python" in one["measured"]["versions"]
 
 
