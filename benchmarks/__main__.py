@@ -46,6 +46,8 @@ def draw(kept: list[Kept]) -> None:
 
 def measure(names: list[str], size: Size) -> None:
     """Measure these sections, and keep and show each when it is done."""
+    print("compiling, where it was not done before", flush=True)
+    startup.prepare()
     for name in names:
         title, section = SECTIONS[name]
         print(f"== {name}: {title}", flush=True)

@@ -85,7 +85,7 @@ def agrees(found: tuple[float, float], known: float, known_error: float = 0.0) -
 
 def peer(runner: Runner, ok: bool, what: str) -> Peer:
     """What is told of a peer that was measured."""
-    memory = f"{runner.peak_mib:.0f} MiB after {runner.horizon_s:.0e} s"
+    memory = f"{runner.peak_mib:.0f} MiB after {runner.horizon_s:,.0f} s"
     if not ok:
         return Peer(runner.label, None, f"gives another answer, so not compared: {what}")
     return Peer(runner.label, rounded(runner.best), f"{what}; {memory}")
@@ -119,7 +119,7 @@ def compare(
             else Peer(one.label, None, f"left out: {one.package} is not installed")
             for one in others
         ),
-        note=f"one core, best of {rounds}; {what}; {ours.peak_mib:.0f} MiB after {ours.horizon_s:.0e} s",
+        note=f"one core, best of {rounds}; {what}; {ours.peak_mib:.0f} MiB after {ours.horizon_s:,.0f} s",
     )
 
 

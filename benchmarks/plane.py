@@ -43,11 +43,10 @@ def memory(size: Size) -> Iterator[Entry]:
         requests, mib = apart(resident, horizon_s).found
         print(f"    T = {horizon_s:.0e} s: {requests:,} requests, {mib:.0f} MiB", flush=True)
         points.append((horizon_s, rounded(mib)))
-    longest = points[-1]
-    note = f"ours and first: {longest[0]:.0e} s and {points[0][0]:.0e} s of virtual time; points in MiB"
-    first = Peer(f"the same after {points[0][0]:.0e} s", points[0][1])
-    name = f"resident memory after {longest[0]:.0e} virtual s of the SimFaaS workload"
-    yield Entry("memory", name, longest[1], "MiB", (first,), note=note, points=tuple(points))
+    (shortest_s, first), (longest_s, last) = points[0], points[-1]
+    name = f"resident memory after {longest_s:,.0f} virtual s of the SimFaaS workload"
+    peer = Peer(f"the same after {shortest_s:,.0f} s", first)
+    yield Entry("memory", name, last, "MiB", (peer,), note="points in MiB", points=tuple(points))
 
 
 # ------------------------------------------------------------ many pods

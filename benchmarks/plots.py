@@ -8,6 +8,7 @@ from typing import Final
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmarks.entries import Entry, ratio
 from benchmarks.table import compared
@@ -64,11 +65,15 @@ def growth(entries: Mapping[str, Entry]) -> Figure:
             xs = [x / x0 for x, _ in entry.points]
             ys = [y / y0 for _, y in entry.points]
             reach = max(reach, *xs)
-            axes.plot(xs, ys, f"{mark}-", markersize=4, linewidth=1.2, label=f"{name}: x^{entry.ours:.2f}")
+            axes.plot(xs, ys, f"{mark}-", markersize=4, linewidth=1.2, label=name)
         axes.plot([1, reach], [1, reach], ":", color="#555555", linewidth=1, label="in proportion")
         axes.set(
             xscale="log", yscale="log", title=title, xlabel="times the smallest", ylabel="times the smallest"
         )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=7)
     return figure

@@ -38,6 +38,18 @@ def best_s(times: int, *command: str) -> float:
     return best
 
 
+def prepare() -> None:
+    """Run a small scenario, so that nothing is compiled while something is measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        wall_s([*COMMAND, "run", str(small(Path(folder))), "--quiet", "--out", "run"], Path(folder))
+
+
+def small(here: Path) -> Path:
+    """A small scenario: the one that `trustedpods new` writes."""
+    wall_s([*COMMAND, "new", "small"], here)
+    return here / "small" / "scenario.yaml"
+
+
 def measure(size: Size) -> Iterator[Entry]:
     """The command's help, a check, the first run of all, and the demonstration."""
     quick = size is Size.QUICK
@@ -47,9 +59,8 @@ def measure(size: Size) -> Iterator[Entry]:
     )
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        wall_s([*COMMAND, "new", "small"], here)
-        small = str(here / "small" / "scenario.yaml")
-        checked = best_s(times, *COMMAND, "validate", small)
+        scenario = str(small(here))
+        checked = best_s(times, *COMMAND, "validate", scenario)
         yield Entry(
             "validate",
             "`trustedpods validate`, of what `new` wrote",
@@ -58,7 +69,7 @@ def measure(size: Size) -> Iterator[Entry]:
             note=f"wall, best of {times}",
         )
         if not quick:
-            run = [*COMMAND, "run", small, "--quiet", "--out"]
+            run = [*COMMAND, "run", scenario, "--quiet", "--out"]
             first = rounded(wall_s([*run, "first"], here, here / "cache"))
             again = rounded(wall_s([*run, "again"], here, here / "cache"))
             print(f"    first run {first} s, then {again} s", flush=True)

@@ -13,6 +13,7 @@ BEGIN: Final = "<!-- measured: benchmarks -->\n"
 END: Final = "<!-- end -->\n"
 SHORT: Final = ("faas", "queue", "pods-many", "memory", "market-1000", "demo")
 """The entries of the README's table, by id; there are fewer after a quick run, whose sizes are others."""
+QUICK: Final = "; **quick: small sizes, for a first look**"
 HEAD: Final = ["| | figure | ours ÷ theirs | |", "| --- | ---: | ---: | --- |"]
 
 
@@ -52,7 +53,7 @@ def rows(entry: Entry) -> list[str]:
     """An entry's row, and one for each peer."""
     note = f"left out: {entry.left_out}" if entry.left_out else entry.note
     if entry.points:
-        points = ", ".join(f"{x:,.4g}: {y:,.4g}" for x, y in entry.points)
+        points = ", ".join(f"{x:,.10g}: {y:,.4g}" for x, y in entry.points)
         note = f"{points} ({note})"
     figure = shown(entry.ours, entry.unit)
     first = f"| {entry.name} | {figure if entry.ours is None else f'**{figure}**'} | | {note} |"
@@ -65,13 +66,20 @@ def rows(entry: Entry) -> list[str]:
     ]
 
 
-def stated(measured: dict[str, Any]) -> str:
-    """When and on what."""
-    quick = "; **quick: small sizes, for a first look**" if measured["size"] == Size.QUICK else ""
-    return (
-        f"{measured['at']}, {measured['machine']}; {measured['versions']}; "
-        f"load average at its start {measured['load']}{quick}"
-    )
+def stated(kept: Sequence[Kept]) -> str:
+    """When and on what: a line for each machine, versions and size."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for measured in (one.measured for one in kept):
+        groups.setdefault((measured["machine"], measured["versions"], measured["size"]), []).append(measured)
+    lines = []
+    for (machine, versions, size), every in groups.items():
+        first, last = min(one["at"] for one in every), max(one["at"] for one in every)
+        least, most = min(one["load"] for one in every), max(one["load"] for one in every)
+        lines.append(
+            f"Measured {first if first == last else f'{first} to {last}'} on {machine}; {versions}; load average as a "
+            f"section began {least if least == most else f'{least} to {most}'}{QUICK if size == Size.QUICK else ''}.\n\n"
+        )
+    return "".join(lines)
 
 
 def table(entries: Iterable[Entry]) -> str:
@@ -80,17 +88,17 @@ def table(entries: Iterable[Entry]) -> str:
 
 def page(kept: Sequence[Kept], titles: dict[str, str]) -> str:
     """All of it, a table a section."""
-    parts = []
+    parts = [stated(kept)]
     for section, group in groupby(kept, key=lambda one: one.section):
         ones = list(group)
-        parts.append(
-            f"### {titles[section]}\n\n{stated(ones[0].measured)}.\n\n{table(one.entry for one in ones)}\n"
-        )
+        measured = ones[0].measured
+        quick = QUICK if measured["size"] == Size.QUICK else ""
+        when = f"{measured['at']}, load average {measured['load']}{quick}."
+        parts.append(f"### {titles[section]}\n\n{when}\n\n{table(one.entry for one in ones)}\n")
     return "".join(parts)
 
 
 def short(kept: Sequence[Kept]) -> str:
     """The README's table."""
     chosen = [one for one in kept if one.entry.id in SHORT]
-    when = sorted({stated(one.measured) for one in chosen})
-    return "\n".join(f"{one}.\n" for one in when) + "\n" + table(one.entry for one in chosen)
+    return stated(chosen) + table(one.entry for one in chosen)

@@ -67,9 +67,17 @@ def test_figures_have_three_digits(figure: float | None, unit: str, text: str) -
     assert table.shown(figure, unit) == text
 
 
-def test_a_quick_run_says_so() -> None:
-    assert "quick" not in table.stated(MEASURED)
-    assert "small sizes" in table.stated({**MEASURED, "size": "quick"})
+def test_when_and_where_are_told_once_for_each_machine() -> None:
+    later = {**MEASURED, "at": "2026-11-27 13:20 UTC", "load": 0.4}
+    ones = [Kept(ENTRY, "peers", one) for one in (later, MEASURED)]
+    assert table.stated(ones) == (
+        "Measured 2026-11-27 13:00 UTC to 2026-11-27 13:20 UTC on m, 2 cores; v 1; load average as a section began "
+        "0.1 to 0.4.\n\n"
+    )
+    elsewhere = Kept(ENTRY, "pods", {**MEASURED, "machine": "n", "size": "quick"})
+    lines = table.stated([*ones, elsewhere]).splitlines()
+    assert len([line for line in lines if line]) == 2
+    assert "on n; v 1; load average as a section began 0.1; **quick: small sizes" in lines[2]
 
 
 def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
@@ -89,8 +97,9 @@ def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
 def test_the_page_names_when_and_where_for_each_section() -> None:
     text = table.page([Kept(ENTRY, "peers", MEASURED)], {"peers": "Beside"})
     assert text.startswith(
-        "### Beside\n\n2026-11-27 13:00 UTC, m, 2 cores; v 1; load average at its start 0.1.\n\n| |"
+        "Measured 2026-11-27 13:00 UTC on m, 2 cores; v 1; load average as a section began 0.1.\n\n"
     )
+    assert "\n\n### Beside\n\n2026-11-27 13:00 UTC, load average 0.1.\n\n| |" in text
 
 
 def test_the_pages_hold_what_is_kept() -> None:
