@@ -85,6 +85,9 @@ def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
     page.write_text(f"before\n{table.BEGIN}old\n{table.END}after\n{table.END}", "utf-8")
     with pytest.raises(ValueError, match="each once"):
         table.put(page, "new\n")
+    page.write_text(f"before\n{table.BEGIN}{table.BEGIN}old\n{table.END}after\n", "utf-8")
+    with pytest.raises(ValueError, match="each once"):
+        table.put(page, "new\n")
     page.write_text(f"before\n{table.BEGIN}old\n{table.END}after\n", "utf-8")
     table.put(page, "new\n")
     assert page.read_text("utf-8") == f"before\n{table.BEGIN}new\n{table.END}after\n"
