@@ -8,6 +8,8 @@ WORKERS ?= 2
 PYTEST ?=
 # COVERAGE=1: also measure branch coverage, and fail below the floor in pyproject.toml.
 COVERAGE ?=
+# More options for the benchmarks: make bench MEASURE="--only peers"
+MEASURE ?=
 # UPGRADE=1: `make lock` takes the newest versions that fit, instead of keeping those it has.
 UPGRADE ?=
 
@@ -23,7 +25,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test e2e check wire format bench wide contracts gas lock clean distclean
+.PHONY: help setup setup-dev demo test e2e check wire format bench validation wide contracts gas lock clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,10 +85,11 @@ format: setup-dev  ## put the code in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# A program is a module that can be run; the others are what programs share.
-bench: setup-dev  ## speed and scale: every program under benchmarks/
-	@set -eu; for file in $$(grep -l '^if __name__ == "__main__":' benchmarks/*.py); do \
-	  name=$$(basename "$$file" .py); echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; done
+bench: setup-dev  ## speed and scale beside the peers; twenty minutes on a quiet machine (MEASURE="--quick": a first look)
+	$(BIN)/python -m benchmarks $(MEASURE)
+
+validation: setup-dev  ## run every known answer and write the table in docs/validation.md
+	$(BIN)/python -m tests.theory
 
 wide: setup-dev  ## the long runs: many more examples, soaks (hours)
 	HYPOTHESIS_PROFILE=wide $(BIN)/python -m pytest -n $(WORKERS) --wide $(PYTEST)
@@ -106,7 +109,7 @@ gas: setup-dev  ## measure the contracts' gas anew (Python 3.11 or 3.12)
 lock: | .venv/.python  ## write requirements/*.txt anew from pyproject.toml
 	@$(PIP) install --only-binary :all: $(UV)
 	$(LOCK) pyproject.toml requirements/setup.in --output-file requirements/base.txt
-	$(LOCK) pyproject.toml requirements/setup.in --extra dev --extra evm --extra live --extra notebooks \
+	$(LOCK) pyproject.toml requirements/setup.in --extra bench --extra dev --extra evm --extra live --extra notebooks \
 	  --constraint requirements/base.txt --output-file requirements/dev.txt
 
 clean:  ## remove what tools left; keeps .venv and runs/

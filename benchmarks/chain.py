@@ -1,13 +1,13 @@
 """What the contracts' bytecode costs beside their rules, in time; and what claiming together saves, in gas.
 
-Everything is measured in one run on one core, the two backends by turns, and printed as it was measured:
+Section `chain` of the benchmarks, the two backends by turns:
 
 1. azure-marketplace, whole;
 2. 1,000 channels claimed every 100 s (`claims.yaml`), the first hours of its day;
-3. the backends alone: a `withdrawMany` of 100 claims, and a deposit;
-4. gas of one `withdrawMany` and of single claims instead.
+3. the backends alone: a `withdrawMany` of 100 claims, and a deposit.
 
-Run: python -m benchmarks.chain [--hours N] [--rounds N] [--docs]; `--docs` writes the table and the plot of 4 into docs/.
+By itself (python -m benchmarks.chain [--docs]): gas of one `withdrawMany` and of single claims instead, which is the
+same on every machine; `--docs` writes the table and the plot into docs/.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 import sim
+from benchmarks.entries import Entry, Peer, Size, rounded
+from benchmarks.table import put
 from protocol.keccak import keccak256
 from protocol.payment import Claim, CreateChannel, Deposit, WithdrawMany, WithdrawUpTo
 from protocol.ports import Approve, Block, ChainTerms
@@ -32,9 +34,9 @@ from sim.chain.transactions import AnyCommand
 ROOT: Final = Path(__file__).parents[1]
 AZURE: Final = ROOT / "scenarios" / "azure-marketplace" / "scenario.yaml"
 CLAIMS: Final = ROOT / "benchmarks" / "claims.yaml"
-TABLE: Final = ROOT / "docs" / "gas.md"
+PAGE: Final = ROOT / "docs" / "gas.md"
 PLOT: Final = ROOT / "docs" / "withdraw-many.svg"
-BEGIN, END = "<!-- measured: benchmarks/chain.py -->\n", "<!-- end -->\n"
+BEGIN: Final = "<!-- measured: benchmarks/chain.py -->\n"
 ENTRIES: Final = (1, 2, 5, 10, 20, 50, 100)
 UNIT: Final = 10**18
 
@@ -55,19 +57,25 @@ TERMS: Final = ChainTerms(1, address("payment"), address("registry"), address("t
 # ------------------------------------------------------------ time
 
 
-def whole(name: str, scenario: Path, overrides: list[str], rounds: int) -> None:
-    """Wall time of a scenario on both backends, by turns."""
+def whole(id: str, name: str, scenario: Path, overrides: list[str], rounds: int) -> Entry:  # noqa: A002
+    """Processor time of a scenario on both backends, by turns."""
     spent: dict[str, list[float]] = {"model": [], "evm": []}
     for _ in range(rounds):
         for backend, times in spent.items():
             with tempfile.TemporaryDirectory() as folder:
-                began = time.perf_counter()
+                began = time.process_time()
                 sim.run(scenario, [*overrides, f"chain.backend={backend}"], out=Path(folder) / "run")
-                times.append(time.perf_counter() - began)
-    model, evm = (median(times) for times in spent.values())
+                times.append(time.process_time() - began)
+            print(f"    {name}, {backend}: {times[-1]:.1f} s", flush=True)
+    return entry(id, name, spent, "s", "processor time")
+
+
+def entry(id: str, name: str, spent: dict[str, list[float]], unit: str, of: str) -> Entry:  # noqa: A002
+    """The bytecode beside the rules: medians, and the ratios of the turns."""
+    model, evm = (rounded(median(times)) for times in spent.values())
     every = [e / m for m, e in zip(spent["model"], spent["evm"], strict=True)]
-    print(f"  {name}: model {model:.1f} s, evm {evm:.1f} s; evm / model = {evm / model:.2f}", end="")
-    print(f" ({min(every):.2f} to {max(every):.2f} in {rounds} rounds)", flush=True)
+    note = f"{of}, median of {len(every)} turns; evm ÷ model {min(every):.2f} to {max(every):.2f}"
+    return Entry(id, f"`chain: evm`: {name}", evm, unit, (Peer("`chain: model`", model),), note=note)
 
 
 class Chain:
@@ -100,23 +108,49 @@ def chains() -> dict[str, Chain]:
 
 
 def alone(
-    name: str, per: int, doing: Callable[[Chain, int], object], rounds: int = 7, times: int = 30
-) -> None:
+    id: str,  # noqa: A002
+    name: str,
+    per: int,
+    doing: Callable[[Chain, int], object],
+    rounds: int = 7,
+    times: int = 30,
+) -> Entry:
     """Time of one command on both backends, by turns [µs an entry]."""
     both = chains()
     spent: dict[str, list[float]] = {backend: [] for backend in both}
     for turn in range(rounds):
         for backend, chain in both.items():
-            began = time.perf_counter()
+            began = time.process_time()
             for n in range(times):
                 doing(chain, turn * times + n + 1)
-            spent[backend].append((time.perf_counter() - began) / times / per * 1e6)
-    model, evm = (median(values) for values in spent.values())
-    print(f"  {name}: model {model:.1f} µs, evm {evm:.1f} µs; evm / model = {evm / model:.1f}", flush=True)
+            spent[backend].append((time.process_time() - began) / times / per * 1e6)
+    return entry(id, name, spent, "µs", "the backend alone, processor time")
 
 
 def claim_all(entries: int, total: int) -> WithdrawMany:
     return WithdrawMany(tuple(Claim(ANN, pod(n), 1, total * UNIT) for n in range(entries)))
+
+
+def measure(size: Size) -> Iterator[Entry]:
+    """Whole scenarios, then the backends alone."""
+    if not evm.installed():
+        yield Entry(
+            "evm", "`chain: evm` beside `chain: model`", None, "s", left_out=f"the backend evm {evm.MISSING}"
+        )
+        return
+    short = ["duration=2m", "output.sampling=1m", "faults=[]", "chain.outages=[]"]
+    with tempfile.TemporaryDirectory() as folder:  # imports, and compiles or loads the kernels
+        sim.run(AZURE, short, out=Path(folder) / "run")
+    quick = size is Size.QUICK
+    azure, minutes, rounds = (short, 5, 1) if quick else ([], 60, 2)
+    yield whole("evm-azure", "azure-marketplace" + ", 2 min of it" * quick, AZURE, azure, rounds)
+    claims = f"1,000 channels claimed every 100 s for {minutes} min"
+    yield whole("evm-claims", claims, CLAIMS, [f"duration={minutes}m", "output.sampling=5m"], rounds)
+    many = "a claim in a withdrawMany of 100"
+    yield alone("evm-claim", many, 100, lambda chain, n: chain.send(PIA, claim_all(100, n)))
+    yield alone(
+        "evm-deposit", "a deposit", 1, lambda chain, n: chain.send(ANN, Deposit(PIA, pod(n % 100), UNIT))
+    )
 
 
 # ------------------------------------------------------------ gas
@@ -173,45 +207,23 @@ def plot(rows: list[tuple[int, int, int]]) -> None:
     figure.savefig(PLOT, metadata={"Date": None})
 
 
-def write(rows: list[tuple[int, int, int]]) -> None:
-    """Put table and plot into docs/."""
-    text = TABLE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    TABLE.write_text(f"{before}{BEGIN}{table(rows)}{END}{rest.split(END)[1]}", encoding="utf-8")
-    plot(rows)
-
-
 def main() -> None:
-    """Measures and prints."""
+    """Measures gas and prints it."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m benchmarks.chain",
     )
-    parser.add_argument("--hours", type=int, default=2, help="of the claims; a whole day takes half an hour")
-    parser.add_argument("--rounds", type=int, default=3, help="of whole scenarios; 0: none")
     parser.add_argument("--docs", action="store_true", help="write the table and the plot")
     options = parser.parse_args()
     if not evm.installed():
         print(f"left out: the backend evm {evm.MISSING}")
         return
-    if options.rounds:
-        with tempfile.TemporaryDirectory() as folder:  # compiles or loads the kernels
-            sim.run(
-                AZURE,
-                ["duration=2m", "output.sampling=1m", "faults=[]", "chain.outages=[]"],
-                out=Path(folder) / "run",
-            )
-        print("whole scenarios:")
-        whole("azure-marketplace", AZURE, [], options.rounds)
-        duration = f"duration={options.hours}h"
-        whole(f"1,000 channels every 100 s for {options.hours} h", CLAIMS, [duration], options.rounds)
-    print("the backends alone:")
-    alone("a claim in a withdrawMany of 100", 100, lambda chain, n: chain.send(PIA, claim_all(100, n)))
-    alone("a deposit", 1, lambda chain, n: chain.send(ANN, Deposit(PIA, pod(n % 100), UNIT)))
-    print("gas:")
     rows = gas()
     print(table(rows))
     if options.docs:
-        write(rows)
+        put(PAGE, table(rows), BEGIN)
+        plot(rows)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,13 @@ def new(name: str) -> None:
     default=1,
     show_default=True,
     metavar="N",
-    help="Processes or threads to use.",
+    help="Processes for the replications.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads for the data plane in each process.  [default: the processors, shared between the workers]",
 )
 @click.option(
     "--out",
@@ -83,8 +89,8 @@ def new(name: str) -> None:
 @QUIET
 @telling
 def run(
-    file: Path, overrides: tuple[str, ...], seed: int | None, replications: int | None, workers: int, out: Path | None,
-    as_json: bool, quiet: bool,
+    file: Path, overrides: tuple[str, ...], seed: int | None, replications: int | None, workers: int, threads: int | None,
+    out: Path | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run the scenario in FILE; leaves a directory with its tables, summary and report."""
     from cli.progress import progress_bar
@@ -100,6 +106,7 @@ def run(
                 seed=seed,
                 replications=replications,
                 workers=workers,
+                threads=threads,
                 out=out,
                 progress=progress,
                 notice=None if quiet or as_json else partial(click.echo, err=True),

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from protocol.events import Event, Happened
-from protocol.hosting import PODS, Ask, Asking, HostedPod, Phase
+from protocol.hosting import BILLABLE, PODS, Ask, Asking, HostedPod, Phase
 from protocol.ports import ChannelsAt, Put, Unknown
+from protocol.pricing import COST_SCALE
 from protocol.sender import pause
 from protocol.units import NEVER_NS, NS_PER_S
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from protocol.claiming import Claimer
     from protocol.hosting import ProviderSettings
+    from protocol.payment import Channel, ChannelKey
     from protocol.ports import Cluster, World
     from protocol.ports import Usage as Readings
 
@@ -67,42 +69,46 @@ class Biller:
 
     async def tick(self) -> None:
         """One look at everything: meter, compare with the channels, decide, write, claim."""
-        pods = [p for _, p in sorted(self._pods.items()) if p.billable]
+        pods = [p for _, p in sorted(self._pods.items()) if p.phase in BILLABLE]
         if not pods:
             return
         usage = await self._cluster.usage(deadline_ns=self._deadline())
         if isinstance(usage, Unknown):
             return  # nothing was read, so nothing is decided; readings are cumulative and lose nothing
         # Metered before anything else is awaited: meanwhile the pods' own tasks may read anew, and later.
-        moved = {p.namespace for p in pods if self._meter(p, usage)}
+        moved = [self._meter(p, usage) for p in pods]
         seen = await self._world.chain.channels([p.key for p in pods], deadline_ns=self._deadline())
+        channels: Mapping[ChannelKey, Channel | None] = {}
         if isinstance(seen, Unknown):
             self._world.trace.emit(Event(Happened.CHAIN_UNKNOWN, rule=seen.reason))
-        changes = []
-        for pod in pods:
-            if not pod.billable:
+        elif (
+            not self._settings.wake_early
+        ):  # else a pod that sleeps may wake and use its funds up: see `_decide`
+            channels = seen.channels
+        changes, now_ns = [], self._world.clock.now_ns()
+        for pod, grown in zip(pods, moved, strict=True):
+            if pod.phase not in BILLABLE:
                 continue  # it ended while the chain was asked
-            grown = pod.namespace in moved
-            if not grown and self._sleeps(pod, seen):
-                continue
-            before = (pod.phase, pod.invested, pod.withdrawn)
-            self._decide(pod, seen)
-            if grown or before != (pod.phase, pod.invested, pod.withdrawn):
+            channel = channels.get(pod.key)
+            if (
+                channel is pod.channel
+                and channel is not None
+                and (pod.owed <= pod.calm_to or not grown)
+                and pod.phase is not Phase.SUSPENDED
+            ):
+                pod.seen_ns = now_ns  # nothing has moved that could decide anything
+            else:
+                before = (pod.phase, pod.invested, pod.withdrawn)
+                self._decide(pod, seen)
+                grown = grown or before != (pod.phase, pod.invested, pod.withdrawn)
+            if grown:
                 changes.append(Put(PODS, pod.namespace, pod.to_record()))
         if changes:
             await self._world.store.commit(changes)
         if not isinstance(seen, Unknown):
-            await self._claimer.claim([p for p in pods if p.billable and p.asked is not Asking.REMOVE])
-
-    def _sleeps(self, pod: HostedPod, seen: ChannelsAt | Unknown) -> bool:
-        """Whether its channel, like its meter, has not moved since the last tick, so that nothing is to be decided."""
-        if isinstance(seen, Unknown) or pod.phase is Phase.SUSPENDED or self._settings.wake_early:
-            return False  # a pod that sleeps now may wake and use its funds up: its wake is set at every tick
-        channel = seen.channels[pod.key]
-        if channel is None or channel is not pod.channel:
-            return False
-        pod.seen_ns = self._world.clock.now_ns()
-        return True
+            await self._claimer.claim(
+                [p for p in pods if p.phase in BILLABLE and p.asked is not Asking.REMOVE]
+            )
 
     def _meter(self, pod: HostedPod, usage: Readings, *, final: bool = False) -> bool:
         """Step 12: take the readings into the pod's meter and price them, exactly.
@@ -110,12 +116,16 @@ class Biller:
         Returns:
             Whether the meter moved.
         """
-        readings = usage.readings.get(pod.namespace)
-        if readings is None or (pod.meter.shows(readings) and not final) or usage.at_ns < pod.meter.at_ns:
-            return False  # an answer that a later one overtook adds nothing: readings are cumulative
-        pod.meter.read(usage.at_ns, readings, final=final)
-        pod.owed = pod.meter.owed(pod.prices)
-        return True
+        readings, meter = usage.readings.get(pod.namespace), pod.meter
+        if readings is None:
+            return False
+        if not final:
+            moved = meter.grow(usage.at_ns, readings)
+        elif moved := usage.at_ns >= meter.at_ns:
+            meter.read(usage.at_ns, readings, final=True)
+        if moved:
+            pod.owed = meter.scaled_owed(pod.prices) // COST_SCALE
+        return moved
 
     def _decide(self, pod: HostedPod, seen: ChannelsAt | Unknown) -> None:
         """Compare what is owed with what the channel holds, and tell the pod's task what follows."""
@@ -129,7 +139,7 @@ class Biller:
             self._ask(pod, Asking.REMOVE, "ChannelGone")
             return
         pod.seen_ns = now_ns
-        pod.channel = channel
+        pod.channel, pod.calm_to = channel, -1
         pod.invested, pod.withdrawn = channel.invested_by_publisher, channel.withdrawn_by_provider
         pod.unlock_time_s = channel.unlock_time_s
         if channel.unlocked_at_s:
@@ -157,7 +167,8 @@ class Biller:
 
     def _watch_runway(self, pod: HostedPod, left: int, now_ns: int) -> None:
         """Say when funds are low; with `wake_early`, wake when they could be gone before the next tick."""
-        low = left < pod.marks(self._settings).low
+        marks = pod.marks(self._settings)
+        low = left < marks.low
         phase = Phase.LOW if low else Phase.RUNNING
         if pod.phase in (Phase.RUNNING, Phase.LOW) and phase is not pod.phase:
             pod.phase, pod.since_ns = phase, now_ns
@@ -165,9 +176,11 @@ class Biller:
                 self._world.trace.emit(
                     Event(Happened.FUNDS_LOW, pod.namespace, pod.key.publisher.hex(), amount=left), pod.cause
                 )
+        # What it owes never falls: until then nothing above, in `_decide` or here comes out differently.
+        pod.calm_to = min(pod.owed + left - (1 if low else marks.low), pod.withdrawn + marks.exposure)
         pod.wake_ns = NEVER_NS
         if self._settings.wake_early:
-            a_tick = pod.marks(self._settings).a_tick
+            a_tick = marks.a_tick
             if a_tick > left:
                 pod.wake_ns = now_ns + max(WAKE_AT_LEAST_NS, self._settings.tick_ns * left // a_tick)
                 assert pod.mailbox is not None

@@ -68,7 +68,7 @@ class Claimer:
         now_ns = self._world.clock.now_ns()
         dues = []
         for pod in pods:
-            claimable = min(pod.owed, pod.invested) - pod.withdrawn
+            claimable = (pod.owed if pod.owed < pod.invested else pod.invested) - pod.withdrawn
             if claimable > 0:
                 dues.append(
                     Due(pod.namespace, claimable, pod.marks(self._settings).exposure, now_ns - pod.claimed_ns)

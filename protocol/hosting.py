@@ -54,6 +54,7 @@ class Phase(StrEnum):
         return self in (Phase.REMOVED, Phase.FAILED)
 
 
+BILLABLE: Final = (Phase.RUNNING, Phase.LOW, Phase.SUSPENDED)
 TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     Phase.ACCEPTED: frozenset({Phase.CONFIGURED, Phase.FAILED}),
     Phase.CONFIGURED: frozenset({Phase.RUNNING, Phase.FAILED}),
@@ -216,6 +217,8 @@ class HostedPod:
         wake_ns: when its task is to look at it, before the next tick; not stored.
         asked: what the biller last asked of its task; not stored.
         channel: as the last tick saw it; not stored.
+        calm_to: while it runs on that channel and owes no more than this, its funds decide nothing [token base
+            units]; not stored.
         mailbox: of its task; not stored.
         cause: the event that the next one of this pod follows from; not stored.
     """
@@ -249,6 +252,7 @@ class HostedPod:
     wake_ns: int = NEVER_NS
     asked: Asking | None = None
     channel: Channel | None = field(default=None, compare=False)
+    calm_to: int = field(default=-1, compare=False)
     mailbox: Mailbox[Any] | None = field(default=None, compare=False)
     cause: EventId | None = field(default=None, compare=False)
     _fixed: dict[str, Any] | None = field(default=None, compare=False, repr=False)
@@ -258,13 +262,14 @@ class HostedPod:
     @property
     def billable(self) -> bool:
         """Whether it is looked at by the billing tick."""
-        return self.phase in (Phase.RUNNING, Phase.LOW, Phase.SUSPENDED)
+        return self.phase in BILLABLE
 
     def changed(self) -> None:
         """Forget what was derived from what seldom changes: the manifest, the images, what is to be done."""
         self._fixed = None
         self._burns = None
         self._marks = None
+        self.calm_to = -1
 
     def marks(self, settings: ProviderSettings) -> Marks:
         """The amounts that its funds are compared with at every tick."""
@@ -307,7 +312,7 @@ class HostedPod:
             "version": self.version,
             "meter": self.meter.to_record(),
             "accepted_ns": self.accepted_ns,
-            "phase": self.phase.value,
+            "phase": self.phase,  # a Phase is its text
             "reason": self.reason,
             "since_ns": self.since_ns,
             "seen_ns": self.seen_ns,

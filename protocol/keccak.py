@@ -20,4 +20,4 @@ def _digest(data: bytes) -> bytes:
     return keccak.new(digest_bits=256, data=data).digest()
 
 
-_remembered = lru_cache(maxsize=1024)(_digest)
+_remembered = lru_cache(maxsize=8192)(_digest)

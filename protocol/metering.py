@@ -22,7 +22,7 @@ from protocol.pricing import COST_SCALE, USAGE, AmountKey, PriceTable, burn, cos
 from protocol.units import MS_PER_S, NS_PER_MS, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from protocol.ports import Reading
 
@@ -80,6 +80,7 @@ class Meter:
     closed: bool = False
     segments: list[Segment] = field(default_factory=list)
     _rates: tuple[PriceTable, list[tuple[int, int]]] | None = field(default=None, compare=False, repr=False)
+    _held: list[dict[str, Any]] | None = field(default=None, compare=False, repr=False)
     _owed: tuple[PriceTable, int] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -125,17 +126,19 @@ class Meter:
             )
         elif not last.touched:
             self.segments[-1] = fresh
-        self._rates = None
-        self._owed = None
+        self._forget()
 
     def withdraw(self, version: int) -> None:
         """Undo `configure` of a version that the cluster refused; one that ran stays."""
         if self.segments and self.segments[-1].version == version and not self.segments[-1].touched:
             self.segments.pop()
-            self._rates = None
-            self._owed = None
+            self._forget()
 
-    def read(self, at_ns: int, readings: Iterable[Reading], *, final: bool = False) -> None:
+    def _forget(self) -> None:
+        """The versions have changed, and with them what follows from them."""
+        self._rates = self._owed = self._held = None
+
+    def read(self, at_ns: int, readings: Sequence[Reading], *, final: bool = False) -> None:
         """Take what the cluster reports.
 
         Args:
@@ -152,11 +155,11 @@ class Meter:
         for reading in readings:
             segment = self._segment(reading.version)
             before = (segment.replica_ms, segment.bound_ms, segment.egress_bytes, segment.ingress_bytes)
-            now = (reading.replica_ms, reading.bound_ms, reading.egress_bytes, reading.ingress_bytes)
-            if now == before:
-                continue  # an idle pod, which most are at most ticks
-            if any(after < earlier for after, earlier in zip(now, before, strict=True)):
-                raise MeterFell(f"version {reading.version}: {now} after {before}")
+            after = (reading.replica_ms, reading.bound_ms, reading.egress_bytes, reading.ingress_bytes)
+            if after == before:
+                continue  # a version that does not run any more
+            if any(new < old for new, old in zip(after, before, strict=True)):
+                raise MeterFell(f"version {reading.version}: {after} after {before}")
             taken.append((segment, reading))
         if self.closed:
             if taken:
@@ -174,16 +177,43 @@ class Meter:
         self.at_ns = at_ns
         self.closed = final
 
-    def shows(self, readings: Sequence[Reading]) -> bool:
-        """Whether `readings` are what the meter shows already."""
-        return len(readings) == len(self.segments) and all(
-            now.replica_ms == last.replica_ms
-            and now.version == last.version
-            and now.bound_ms == last.bound_ms
-            and now.egress_bytes == last.egress_bytes
-            and now.ingress_bytes == last.ingress_bytes
-            for now, last in zip(readings, self.segments, strict=True)
-        )
+    def grow(self, at_ns: int, readings: Sequence[Reading]) -> bool:
+        """As `read` of what still runs, unless it is what the meter shows already, or true at an earlier instant.
+
+        Returns:
+            Whether anything was taken.
+
+        Raises:
+            As `read`.
+        """
+        if at_ns < self.at_ns:
+            return False  # an answer that a later one overtook adds nothing: readings are cumulative
+        if len(readings) == len(self.segments) and not self.closed:
+            grown = False
+            for now, last in zip(readings, self.segments, strict=True):
+                if (
+                    now.version != last.version
+                    or now.replica_ms < last.replica_ms
+                    or now.bound_ms < last.bound_ms
+                    or now.egress_bytes < last.egress_bytes
+                    or now.ingress_bytes < last.ingress_bytes
+                ):
+                    break  # for `read` to refuse
+                grown = grown or (
+                    now.replica_ms > last.replica_ms
+                    or now.bound_ms > last.bound_ms
+                    or now.egress_bytes > last.egress_bytes
+                    or now.ingress_bytes > last.ingress_bytes
+                )
+            else:
+                if grown:
+                    for now, last in zip(readings, self.segments, strict=True):
+                        last.replica_ms, last.bound_ms = now.replica_ms, now.bound_ms
+                        last.egress_bytes, last.ingress_bytes = now.egress_bytes, now.ingress_bytes
+                    self.at_ns, self._owed = at_ns, None
+                return grown
+        self.read(at_ns, readings)
+        return True
 
     def _segment(self, version: int) -> Segment:
         for segment in reversed(self.segments):
@@ -216,10 +246,13 @@ class Meter:
             self._rates = prices, [(burn(prices, s.replica), burn(prices, s.volumes)) for s in self.segments]
         total = 0
         for segment, (replica_burn, volume_burn) in zip(self.segments, self._rates[1], strict=True):
-            total += segment.replica_ms * replica_burn + segment.bound_ms * volume_burn
-            total += (
-                segment.egress_bytes * prices.egress + segment.ingress_bytes * prices.ingress
-            ) * COST_SCALE
+            total += segment.replica_ms * replica_burn
+            if volume_burn:
+                total += segment.bound_ms * volume_burn
+            if segment.egress_bytes or segment.ingress_bytes:
+                total += (
+                    segment.egress_bytes * prices.egress + segment.ingress_bytes * prices.ingress
+                ) * COST_SCALE
         self._owed = prices, total
         return total
 
@@ -242,23 +275,21 @@ class Meter:
         return cost_of_reservation(prices, held)
 
     def to_record(self) -> dict[str, Any]:
-        """The stored form."""
+        """The stored form; what a version holds is written once and shared between records."""
+        if self._held is None:
+            self._held = [
+                {"version": s.version, "replica": s.replica, "volumes": s.volumes}  # a Resource is its text
+                for s in self.segments
+            ]
+        read = []
+        for s in self.segments:
+            read.append((s.replica_ms, s.bound_ms, s.egress_bytes, s.ingress_bytes))  # noqa: PERF401 - most have one
         return {
             "life": self.life,
             "at_ns": self.at_ns,
             "closed": self.closed,
-            "segments": [
-                {
-                    "version": s.version,
-                    "replica": s.replica,  # a Resource is its text
-                    "volumes": s.volumes,
-                    "replica_ms": s.replica_ms,
-                    "bound_ms": s.bound_ms,
-                    "egress_bytes": s.egress_bytes,
-                    "ingress_bytes": s.ingress_bytes,
-                }
-                for s in self.segments
-            ],
+            "held": self._held,
+            "read": read,
         }
 
     @classmethod
@@ -266,13 +297,12 @@ class Meter:
         """The meter of a stored form."""
         segments = [
             Segment(
-                **{
-                    **stored,
-                    "replica": {Resource(r): n for r, n in stored["replica"].items()},
-                    "volumes": {Resource(r): n for r, n in stored["volumes"].items()},
-                }
+                held["version"],
+                {Resource(r): n for r, n in held["replica"].items()},
+                {Resource(r): n for r, n in held["volumes"].items()},
+                *read,
             )
-            for stored in record["segments"]
+            for held, read in zip(record["held"], record["read"], strict=True)
         ]
         return cls(record["life"], record["at_ns"], record["closed"], segments)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NewType, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NewType, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from protocol.attestation import Evidence, Verdict
@@ -249,8 +249,7 @@ class ChannelsAt:
     channels: Mapping[ChannelKey, Channel | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """A provider in the registry.
 
     Attributes:
@@ -371,6 +370,12 @@ class ContentStore(Protocol):
 
     async def get(self, cid: Cid, *, max_bytes: int, deadline_ns: int) -> bytes | NoAnswer:
         """Fetch and verify; never more than `max_bytes`."""
+        ...
+
+    async def get_many(
+        self, cids: Sequence[Cid], *, max_bytes: int, timeout_ns: int
+    ) -> Sequence[bytes | NoAnswer]:
+        """As `get`, one after another, each with `timeout_ns` of its own."""
         ...
 
 
@@ -566,8 +571,7 @@ class Cluster(Protocol):
 # ---------------------------------------------------------------- durable state, keys, chance, evidence
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Write `record` under `key` of `table`; a `record` of None deletes."""
 
     table: str

@@ -15,15 +15,14 @@ from protocol import agreement, attestation, manifest, wire
 from protocol.auth import Offer, ProviderKeys
 from protocol.bundling import Bundler
 from protocol.calls import LIFETIME_S, Caller
+from protocol.candidates import candidates
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.events import Event, Happened
 from protocol.paying import Payer, purse_of
 from protocol.payment import CreateChannel
-from protocol.policies.funding import HOUR_NS
 from protocol.policies.selection import Candidate
 from protocol.ports import NoAnswer, Unknown
-from protocol.record import read_record
 from protocol.renting import (
     TABLE,
     Failed,
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
     from protocol.manifest import Pod
     from protocol.policies import Chance
-    from protocol.ports import Listing, Market, Verifier, World
+    from protocol.ports import Market, Verifier, World
     from protocol.sealing import Sealer
     from protocol.signing import Scheme
 
@@ -111,13 +110,13 @@ class PublisherClient:
             return rental
         self._collect_manifest(rental)  # step 1
         failed = Failed("NoCandidate", "no listed provider fits the manifest and the filters")
-        candidates: Sequence[Candidate] = ()
+        order: Sequence[Candidate] = ()
         market = await self._list_providers(rental)  # step 2
         if isinstance(market, Unknown):
             failed = Failed("ChainUnknown", market.reason)
         else:
-            candidates = await self._candidates(rental, market)  # step 3
-        for candidate in candidates:
+            order = await self._candidates(rental, market)  # step 3
+        for candidate in order:
             outcome = await self._agree(rental, candidate)
             if isinstance(outcome, Failed):
                 self._passed_over(rental, candidate.provider, outcome)
@@ -176,51 +175,27 @@ class PublisherClient:
 
     async def _candidates(self, rental: Rental, market: Market) -> Sequence[Candidate]:
         """Step 3, the choice: who is listed, prices what the pod needs, and in which order they are asked."""
-        found = [await self._candidate(rental, market, listing) for listing in market.listings]
-        return self.policies.selection.order(
-            [candidate for candidate in found if candidate is not None],
-            turn=self.settings.turn + rental.attempt,
-            chance=self._chance,
-        )
-
-    async def _candidate(self, rental: Rental, market: Market, listing: Listing) -> Candidate | None:
-        """A listed provider by its signed record and the table that is cheapest for this pod; None without one."""
-        content = await self.world.content.get(
-            listing.record,
+        records = await self.world.content.get_many(
+            [listing.record for listing in market.listings],
             max_bytes=MAX_RECORD_BYTES,
-            deadline_ns=self.world.clock.now_ns() + self.settings.call_timeout_ns,
+            timeout_ns=self.settings.call_timeout_ns,
         )
-        if isinstance(content, NoAnswer):
-            return None
-        try:
-            record = read_record(content, listing.provider, self._registry_domain, self._scheme)
-        except PeerFault as fault:
-            self._passed_over(rental, listing.provider, Failed(fault.rule, fault.detail))
-            return None
-        replica, volumes = manifest.pod_resources(rental.pod), manifest.volume_resources(rental.pod)
-        tables = {
-            i: market.tables[i].with_extras(record.extra_prices) for i in listing.tables if i in market.tables
-        }
-        priced = [
-            (agreement.running_cost(replica, volumes, prices, replicas=1, for_ns=HOUR_NS), table_id)
-            for table_id, prices in tables.items()
-            if prices.token == self.world.chain.terms.token and prices.covers({*replica, *volumes})
-        ]
-        if not priced:
-            return None
-        cost, table_id = min(priced)
-        return Candidate(
-            provider=listing.provider,
-            name=record.name,
-            peer=record.peer,
-            regions=record.regions,
-            assurance=record.assurance,
-            gpus=record.prices_gpus,
-            has_room=record.has_room_for(replica),
-            table_id=table_id,
-            prices=tables[table_id],
-            cost_an_hour=cost,
-            listing=listing,
+        kept = []
+        for candidate in candidates(
+            rental.pod,
+            market,
+            records,
+            token=self.world.chain.terms.token,
+            domain=self._registry_domain,
+            scheme=self._scheme,
+        ):
+            if isinstance(candidate, Candidate):
+                kept.append(candidate)
+            else:
+                provider, fault = candidate
+                self._passed_over(rental, provider, Failed(fault.rule, fault.detail))
+        return self.policies.selection.order(
+            kept, turn=self.settings.turn + rental.attempt, chance=self._chance
         )
 
     async def _agree(self, rental: Rental, candidate: Candidate) -> Rental | Failed:

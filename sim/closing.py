@@ -14,7 +14,7 @@ from sim.records.schema import ProviderEnd, PublisherEnd
 
 if TYPE_CHECKING:
     from sim.parties import ProviderParty, PublisherParty
-    from sim.recorder import Life
+    from sim.recorder import Attempt, Life
     from sim.watch import Lease
     from sim.world import World
 
@@ -34,8 +34,12 @@ class Closing:
         self._now_ns = now_ns
         self._recorder = world.recorder
         self._writer = world.writer
-        self._lives: dict[str, list[Life]] = {}
+        self._lives: dict[str, list[Life]] = {}  # by pod and by provider, as what comes next
+        self._attempts: dict[str, list[Attempt]] = {}
         self._violations: list[str] = []
+        self._calls: list[
+            tuple[int, int]
+        ] = []  # of each publisher's callers: failed, and what became of those
 
     def write(self) -> list[str]:
         """Write everything.
@@ -76,6 +80,8 @@ class Closing:
     def _deployments(self) -> None:
         for attempt in self._recorder.attempts:
             row = attempt.row
+            for name in (row["pod"], row["provider"]):
+                self._attempts.setdefault(name, []).append(attempt)
             life = next(
                 (
                     x
@@ -113,11 +119,8 @@ class Closing:
         core_s = party.cpu_millis_ms // (1000 * MS_PER_S)
         running_cost = int(group.cost.idle * nodes * int(span_s) + group.cost.busy * core_s)
         capacity = sum(n.cpu_millis for n in party.machines.nodes) * span_s
-        busy = sum(
-            a.row["busy_ns"] * self._world.cpu_millis(a.row["pod"])
-            for a in recorder.attempts
-            if a.row["provider"] == name
-        )
+        attempts = [a.row for a in self._attempts.get(name, ())]
+        busy = sum(row["busy_ns"] * self._world.cpu_millis(row["pod"]) for row in attempts)
         self._writer.append(
             "providers",
             ProviderEnd(
@@ -138,7 +141,7 @@ class Closing:
                 suspensions=recorder.suspensions.get(name, 0),
                 claims=recorder.claims.get(name, 0),
                 busy_cpu_share=busy / NS_PER_S / capacity if capacity else None,
-                requests_served=sum(a.row["served"] for a in recorder.attempts if a.row["provider"] == name),
+                requests_served=sum(row["served"] for row in attempts),
                 down_ns=party.down_until(self._now_ns),
             ),
         )
@@ -153,6 +156,8 @@ class Closing:
         deposited = sum(r["invested"] for r in rows)
         arrivals, served = caller.arrivals + now.arrivals, caller.served + now.served
         failed = caller.failed + sum(now.failed.values())
+        retried, lost = caller.retried + now.retried, caller.lost + now.lost
+        self._calls.append((failed, retried + lost + now.waiting))
         self._writer.append(
             "publishers",
             PublisherEnd(
@@ -167,6 +172,9 @@ class Closing:
                 arrivals=arrivals,
                 served=served,
                 failed=failed,
+                retried=retried,
+                lost=lost,
+                waiting_at_end=now.waiting,
                 evicted=recorder.evictions.get(name, 0),
                 state=self._state(party),
             ),
@@ -181,7 +189,7 @@ class Closing:
 
     def _state(self, party: PublisherParty) -> str:
         rental = party.rental
-        mine = [a.row for a in self._recorder.attempts if a.row["pod"] == party.name]
+        mine = [a.row for a in self._attempts.get(party.name, ())]
         last = next((r for r in reversed(mine) if r["outcome"] in ("running", "removed")), None)
         if rental is None:
             return "gone" if party.process is None else "searching"
@@ -224,6 +232,12 @@ class Closing:
                 "replica-ms",
                 sum(a.row["billed_replica_ms"] for a in self._recorder.attempts),
                 sum(a.run_ms for a in self._recorder.attempts),
+            ),
+            (
+                "attempts failed = tried again + given up + waiting",
+                "requests",
+                sum(failed for failed, _ in self._calls),
+                sum(after for _, after in self._calls),
             ),
         ]
         if ledger.market.moves:

@@ -26,6 +26,18 @@ API_NS: Final = 50 * 1_000_000
 
 
 @dataclass(slots=True)
+class Unhosted:
+    """Requests of a world that came when nobody hosted their pod, and whose pods were hosted since.
+
+    Attributes:
+        arrivals, failed: how many.
+    """
+
+    arrivals: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
 class Caller:
     """The callers of one pod, and where they are served now.
 
@@ -34,19 +46,20 @@ class Caller:
         spec: what the plane is told of the pod; changes with an update.
         plane: where its requests arrive.
         handle: its number there.
-        arrivals, served, failed: of earlier planes.
-        nowhere_arrivals, nowhere_failed: those of them that found it not deployed.
+        unhosted: where what found it not deployed is added up.
+        arrivals, served, failed, retried, lost: of earlier planes.
     """
 
     name: str
     spec: PodSpec
     plane: DataPlane
     handle: int
+    unhosted: Unhosted
     arrivals: int = 0
     served: int = 0
     failed: int = 0
-    nowhere_arrivals: int = 0
-    nowhere_failed: int = 0
+    retried: int = 0
+    lost: int = 0
 
     def count(self, now_ns: int) -> PodCounters:
         """What happened since the traffic came to this plane; the plane is advanced."""
@@ -57,11 +70,13 @@ class Caller:
         past = self.count(now_ns)
         self.arrivals += past.arrivals
         self.served += past.served
+        self.retried += past.retried
+        self.lost += past.lost
         failed = sum(past.failed.values())
         self.failed += failed
         if not self.plane.has_nodes:
-            self.nowhere_arrivals += past.arrivals
-            self.nowhere_failed += failed
+            self.unhosted.arrivals += past.arrivals
+            self.unhosted.failed += failed
         source = self.plane.remove(self.handle, now_ns)
         self.plane, self.spec = plane, spec
         self.handle = plane.host(spec, source, now_ns)
@@ -124,24 +139,43 @@ class Machines:
         self.caller_of = caller_of
         self.tenants: dict[str, Tenant] = {}
         self.past = {"arrivals": 0, "served": 0, "failed": 0, "cold": 0}  # of tenants that were removed
+        self.billed_ms: list[int] = []  # of every handle of the plane, when it was last looked at
         self.on_configured: Callable[[Tenant, int], None] = lambda tenant, now_ns: None
         self.on_removed: Callable[[Tenant, int], None] = lambda tenant, now_ns: None
         self.on_read: Callable[[int], None] = lambda now_ns: None
+        self.on_glance: Callable[[int], None] = lambda now_ns: None
 
     def read_all(self, now_ns: int) -> None:
-        """Advance the plane and bring all readings up to now."""
-        plane = self.plane
-        plane.advance(now_ns)
-        billed_ms = plane.billed_ms(now_ns)
-        for tenant in self.tenants.values():
-            if tenant.state is not ports.PodState.REMOVED:
-                self._read(tenant, billed_ms[tenant.caller.handle], now_ns)
+        """Advance the plane, bring all readings up to now, and look at every pod's funds."""
+        self._read_all(now_ns)
         self.on_read(now_ns)
 
-    def _read(self, tenant: Tenant, billed_ms: int, now_ns: int) -> None:
+    def read_due(self, now_ns: int) -> None:
+        """Advance the plane, bring all readings up to now, and look at the funds that may be used up."""
+        self._read_all(now_ns)
+        self.on_glance(now_ns)
+
+    def glance(self, now_ns: int) -> None:
+        """Advance the plane, and look at the funds that may be used up; other readings stay as they are."""
+        self.billed_ms = self.plane.billed_ms(now_ns)
+        self.on_glance(now_ns)
+
+    def _read_all(self, now_ns: int) -> None:
+        self.billed_ms = self.plane.billed_ms(now_ns)
+        for tenant in self.tenants.values():
+            if tenant.state is ports.PodState.REMOVED:
+                continue
+            spec = tenant.caller.spec
+            if tenant.bound_from_ms is None and not (spec.request_bytes or spec.response_bytes):
+                tenant.readings[-1].replica_ms = self.billed_ms[tenant.caller.handle] - tenant.base[0]
+            else:
+                self.read(tenant, now_ns)
+
+    def read(self, tenant: Tenant, now_ns: int) -> None:
+        """Bring a tenant's readings up to now; the plane was looked at now."""
         caller, reading = tenant.caller, tenant.readings[-1]
         replica_ms, egress, ingress = tenant.base
-        reading.replica_ms = billed_ms - replica_ms
+        reading.replica_ms = self.billed_ms[caller.handle] - replica_ms
         if tenant.bound_from_ms is not None:
             reading.bound_ms = now_ns // NS_PER_MS - tenant.bound_from_ms
         if caller.spec.request_bytes or caller.spec.response_bytes:
@@ -288,7 +322,7 @@ class SimCluster:
         """See `ports.Cluster.usage`."""
         self._process.check()
         now_ns, machines = self._process.now, self._machines
-        machines.read_all(now_ns)
+        machines.read_due(now_ns)
         return ports.Usage(now_ns, {name: t.readings for name, t in self._tenants.items()})
 
     async def states(self, *, deadline_ns: int) -> Mapping[str, ports.PodState] | ports.Unknown:

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final
 
 from protocol import ports
 from protocol.identity import cid_of
 from protocol.units import NS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from protocol.units import Cid
-    from sim.kernel.draws import Stream
+    from sim.kernel.streams import Stream
     from sim.laws import Law
     from sim.tasks import Process
+
+
+LATE: Final = ports.NoAnswer(sent=True, reason="deadline passed")
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ class SimContent:
     async def put(self, content: bytes, *, deadline_ns: int) -> Cid | ports.NoAnswer:
         """See `ports.ContentStore.put`."""
         if not await self.transfer(len(content), deadline_ns):
-            return ports.NoAnswer(sent=True, reason="deadline passed")
+            return LATE
         cid = cid_of(content)
         self._contents.blobs[cid] = content
         return cid
@@ -80,8 +84,30 @@ class SimContent:
         if len(content) > max_bytes:
             return ports.NoAnswer(sent=True, reason=f"larger than {max_bytes} bytes")
         if not await self.transfer(len(content), deadline_ns):
-            return ports.NoAnswer(sent=True, reason="deadline passed")
+            return LATE
         return content
+
+    async def get_many(
+        self, cids: Sequence[Cid], *, max_bytes: int, timeout_ns: int
+    ) -> list[bytes | ports.NoAnswer]:
+        """See `ports.ContentStore.get_many`: what is there is waited for at once, until the last of it has come."""
+        process, blobs = self._process, self._contents.blobs
+        found: list[bytes | ports.NoAnswer] = []
+        while len(found) < len(cids):
+            run = list(
+                takewhile(lambda c: c is not None and len(c) <= max_bytes, map(blobs.get, cids[len(found) :]))
+            )
+            done_ns = process.now
+            for content, latency_s in zip(run, self._stream.samples(self._latency, len(run)), strict=True):
+                assert content is not None
+                took = int(latency_s * NS_PER_S) + len(content) * NS_PER_S // self._bytes_per_s
+                done_ns += min(took, timeout_ns)
+                found.append(content if took <= timeout_ns else LATE)
+            await process.sleep_until(done_ns)
+            if len(found) < len(cids):  # the next one is missing, or too large
+                deadline_ns = process.now_ns() + timeout_ns
+                found.append(await self.get(cids[len(found)], max_bytes=max_bytes, deadline_ns=deadline_ns))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +150,7 @@ class SimImages:
             return digest
         size = self._known[reference].packed_bytes
         if not await self._content.transfer(size, deadline_ns):
-            return ports.NoAnswer(sent=True, reason="deadline passed")
+            return LATE
         cid = cid_of(b"layers of " + reference.encode())
         self._contents.directories[cid] = size
         config = b'{"image":"' + reference.encode() + b'"}'
@@ -138,7 +164,7 @@ class SimImages:
         if size is None:
             return ports.NoAnswer(sent=True, reason="nobody has it")
         if not await self._content.transfer(size, deadline_ns):
-            return ports.NoAnswer(sent=True, reason="deadline passed")
+            return LATE
         reference: str = image.config.decode().removeprefix('{"image":"').removesuffix('"}')
         return reference
 

@@ -15,6 +15,8 @@ from protocol.pricing import COST_SCALE, burn
 from protocol.units import NS_PER_MS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from protocol.payment import ChannelKey
     from protocol.pricing import PriceTable
     from sim.cluster import Tenant
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 REPLICAS: Final = 0
 BYTES: Final = 1
 """Kinds of rows that a data plane's `take_transitions` gives."""
+CHANGES_KEPT: Final = 256
+"""Changes of a pod's replicas that are kept, 20 KB, before it is looked at for their sake."""
 
 
 @dataclass(slots=True)
@@ -42,8 +46,13 @@ class Purse:
 
 @dataclass(slots=True)
 class _Watch:
-    """One tenant: its purse, its prices, and its meter's changes since it was last looked at."""
+    """One tenant: its purse, its prices, and its meter's changes since it was last looked at.
 
+    A pod without volumes and bytes costs `fixed + burn × billed_ms`. It is `quiet`: nothing is to be learnt from it
+    before its funds or its spec change, for the crossing is solved between two looks, however far apart.
+    """
+
+    tenant: Tenant
     purse: Purse
     prices: PriceTable
     meter: Meter
@@ -53,6 +62,9 @@ class _Watch:
     held: int = 0
     replicas: int = 0
     transfer: int = 0
+    quiet: bool = False
+    fixed: int = 0
+    burn: int = 0
 
 
 class Exhaustions:
@@ -75,16 +87,33 @@ class Exhaustions:
             meter: a meter of the world's own, configured with the pod's first version.
             now_ns: the present.
         """
-        self._watched[tenant.caller.spec.pod_index] = _Watch(purse, prices, meter, looked_ns=now_ns)
+        self._watched[tenant.caller.spec.pod_index] = _Watch(tenant, purse, prices, meter, looked_ns=now_ns)
 
     def watched(self, tenant: Tenant) -> Meter | None:
         """The world's meter of a pod."""
         watch = self._watched.get(tenant.caller.spec.pod_index)
         return watch.meter if watch else None
 
-    def owed(self) -> int:
-        """What all watched pods owed when they were last looked at [base units]."""
-        return sum(watch.owed_scaled // COST_SCALE for watch in self._watched.values())
+    def owed(self, billed_ms: Sequence[int]) -> int:
+        """What all watched pods owe [base units].
+
+        Args:
+            billed_ms: what the plane has billed of each handle, at the instant of the last `due` or look.
+        """
+        return sum(
+            (w.fixed + w.burn * billed_ms[w.tenant.caller.handle] if w.quiet else w.owed_scaled) // COST_SCALE
+            for w in self._watched.values()
+        )
+
+    def due(self) -> list[Tenant]:
+        """The pods that have to be looked at; for all others it does just as well later."""
+        return [w.tenant for w in self._watched.values() if not w.quiet or len(w.changes) >= CHANGES_KEPT]
+
+    def disturb(self, tenant: Tenant) -> None:
+        """Its funds or its spec change: it is due next time."""
+        watch = self._watched.get(tenant.caller.spec.pod_index)
+        if watch is not None:
+            watch.quiet = False
 
     def end(self, tenant: Tenant) -> None:
         """Watch no more."""
@@ -92,10 +121,10 @@ class Exhaustions:
 
     def take(self, rows: Any) -> None:
         """Keep what changed: rows of `DataPlane.take_transitions`."""
-        for row in rows:
-            watch = self._watched.get(int(row["pod_index"]))
+        for at_ns, pod_index, kind, a, b in rows.tolist():
+            watch = self._watched.get(pod_index)
             if watch is not None and watch.purse.exhausted_ns is None:
-                watch.changes.append((int(row["t_ns"]), int(row["kind"]), int(row["a"]), int(row["b"])))
+                watch.changes.append((at_ns, kind, a, b))
 
     def look(self, tenant: Tenant, now_ns: int) -> None:
         """Find the crossing, if it came since the last look; the tenant's readings are those of now."""
@@ -127,6 +156,7 @@ class Exhaustions:
                 watch.transfer = a * watch.prices.egress + b * watch.prices.ingress
         watch.changes.clear()
         watch.looked_ns = now_ns
+        _quieten(watch)
 
     def _solve(self, watch: _Watch, tenant: Tenant, base_scaled: int, replica_ms: int, now_ns: int) -> int:
         """Solve within the window since the last look. "More than holds − 1" is "at least holds"."""
@@ -156,3 +186,12 @@ class Exhaustions:
             end_ns=now_ns,
         )
         return now_ns if found is None else found
+
+
+def _quieten(watch: _Watch) -> None:
+    """Work out what the pod costs from now on; it was looked at now."""
+    tenant, segment, spec = watch.tenant, watch.meter.segments[-1], watch.tenant.caller.spec
+    watch.quiet = not (tenant.bound_from_ms is not None or spec.request_bytes or spec.response_bytes)
+    if watch.quiet:
+        watch.burn = burn(watch.prices, segment.replica)
+        watch.fixed = watch.owed_scaled - watch.burn * (tenant.base[0] + segment.replica_ms)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sim.records.reader import Ints, RunTables
 
 Value = float | tuple[float, float] | None
-FAILURES: Final = ("timeout", "unreachable", "crashed", "evicted", "suspended", "limit")
+FAILURES: Final = ("timeout", "client_timeout", "unreachable", "crashed", "evicted", "suspended", "limit")
 MOST_PODS: Final = 0.9
 """Share of the pods that must have enough requests before their median speaks for all."""
 REPLICA_STATES: Final = ("starting", "idle", "busy", "draining")
@@ -201,7 +201,8 @@ def _latency(kind: str, prob: float, per_pod: bool) -> Metric:
             about, lambda world: world.pod_quantile_ms(kind, prob),
         )  # fmt: skip
     return Metric(
-        name, "service", f"{short} p{prob * 100:.0f}", "ms", "terminating", "less", f"of {what}, all pods pooled",
+        name, "service", f"{short} p{prob * 100:.0f}", "ms", "terminating", "less",
+        f"of {what}, the network included, all pods pooled",
         lambda world: world.quantile_ms(kind, prob),
     )  # fmt: skip
 
@@ -210,6 +211,13 @@ def _replica_seconds(state: str) -> Metric:
     return _count(
         f"replica_s_{state}", "service", f"replica time {state}", None, f"replica time spent {state}",
         lambda world: world.count("deployments", f"{state}_ns") / 1e9, unit="replica-s",
+    )  # fmt: skip
+
+
+def _start_part(part: str, label: str, about: str) -> Metric:
+    return Metric(
+        f"start_{part}_s", "service", label, "s", "ratio", "less", about,
+        lambda world: (world.count("deployments", f"{part}_ns") / 1e9, world.count("deployments", "replicas_ready")),
     )  # fmt: skip
 
 
@@ -237,14 +245,20 @@ METRICS: Final[tuple[Metric, ...]] = (
            lambda w: w.count("publishers", "arrivals")),
     _count("requests_served", "service", "requests served", "more", "requests answered",
            lambda w: w.count("publishers", "served")),
-    _count("requests_failed", "service", "requests failed", "less", "requests not answered, not-deployed included",
+    _count("requests_failed", "service", "requests failed", "less", "attempts not answered, not-deployed included",
            lambda w: w.count("publishers", "failed")),
+    _count("requests_retried", "service", "of them, tried again", None, "attempts after a request's first",
+           lambda w: w.count("publishers", "retried")),
+    _count("requests_lost", "service", "requests never answered", "less", "requests whose last attempt failed",
+           lambda w: w.count("publishers", "lost")),
     _count("requests_held", "service", "held for a start", "less", "requests answered after being held for a start",
            lambda w: w.count("deployments", "cold")),
     _count("held_at_once", "service", "", "less", "requests held, mean over sampling instants",
            lambda w: w.at_once("held")),
-    Metric("served_share", "service", "served share", "share", "ratio", "more", "requests served of those arrived",
-           lambda w: (w.count("publishers", "served"), w.count("publishers", "arrivals"))),
+    Metric("served_share", "service", "served share", "share", "ratio", "more",
+           "requests served of those made; one that is tried again is one",
+           lambda w: (w.count("publishers", "served"),
+                      w.count("publishers", "arrivals") - w.count("publishers", "retried"))),
     Metric("cold_share", "service", "cold-start share", "share", "ratio", "less",
            "requests that waited for a start, of those served",
            lambda w: (w.count("deployments", "cold"), w.count("deployments", "served"))),
@@ -252,6 +266,10 @@ METRICS: Final[tuple[Metric, ...]] = (
            "median over pods of the pod's own cold share", lambda w: w.pod_cold_share()),
     *(_latency(kind, prob, per_pod) for kind in ("all", "cold") for per_pod in (False, True)
       for prob in (0.5, 0.95, 0.99)),
+    _start_part("scheduling", "start: scheduling, mean", "until a replica is placed (waiting for room) and scheduled"),
+    _start_part("pull", "start: image pull, mean", "then until its image is on the node"),
+    _start_part("decryption", "start: decryption, mean", "then until the image is decrypted"),
+    _start_part("application", "start: application, mean", "then until its application is ready"),
     *(_replica_seconds(state) for state in REPLICA_STATES),
     _count("replica_s_billed", "service", "replica time billed", None, "from container start to its end",
            lambda w: w.count("deployments", "billed_replica_ms") / 1e3, unit="replica-s"),

@@ -16,7 +16,7 @@ from sim.tasks import Process, call_at, wake_at
 if TYPE_CHECKING:
     from simpy import Environment
 
-    from sim.kernel.draws import Stream
+    from sim.kernel.streams import Stream
     from sim.laws import Law
 
 DRAWS_A_CALL: Final = 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -32,7 +33,6 @@ NOT_MODELLED = (
     "Packets: a message is one transfer with a latency and a size.",
     "Contention for processors on a node: a replica has what it reserves.",
     "Other people's transactions: the gas they want of each block, at one tip, is a draw.",
-    "Retries of clients whose request failed.",
 )
 
 
@@ -61,6 +61,7 @@ def run(
     seed: int | None = None,
     replications: int | None = None,
     workers: int = 1,
+    threads: int | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
@@ -75,6 +76,8 @@ def run(
         seed: instead of the scenario's.
         replications: instead of the scenario's.
         workers: processes for the replications, 1 or more; they change no byte of the tables.
+        threads: that work on the data plane in each process, 1 or more; they change no byte of the tables. None: as
+            many as there are processors, shared between the workers.
         out: the run's directory itself; None: a new one under `runs/<name>/`.
         progress: told how far it is.
         notice: told, in words, of what keeps a person waiting (compiling, once, takes half a minute or so), and
@@ -88,6 +91,10 @@ def run(
     scenario = load_scenario(path, [*overrides, *more])
     if workers < 1:
         raise BadInput(f"workers: {workers}; allowed are whole numbers of 1 and more")
+    if threads is not None and threads < 1:
+        raise BadInput(f"threads: {threads}; allowed are whole numbers of 1 and more")
+    if threads is None:
+        threads = max(1, processors() // min(workers, scenario.replications))
     started = datetime.now(UTC)
     text = resolved(scenario)
     if scenario.sweep and notice is not None:
@@ -100,10 +107,15 @@ def run(
         if notice is not None and not kept():
             notice("compiling the data plane for this machine; once, half a minute or so ...")
         if several:
-            outcomes = _run_in_processes(scenario, text, directory, workers, progress, stop)
+            outcomes = _run_in_processes(scenario, text, directory, workers, threads, progress, stop)
         else:
-            outcomes = _run_one_by_one(scenario, directory, progress, stop)
+            outcomes = _run_one_by_one(scenario, directory, threads, progress, stop)
         return _conclude(scenario, directory, started, time.perf_counter() - begun, outcomes)
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _sweep_is_not_run(sweep: Mapping[str, Sequence[object]]) -> str:
@@ -133,12 +145,12 @@ class _Telling:
 
 
 def _run_one_by_one(
-    scenario: Scenario, directory: Path, progress: Progress | None, stop: Flag
+    scenario: Scenario, directory: Path, threads: int, progress: Progress | None, stop: Flag
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     telling = _Telling(scenario.duration_ns, scenario.duration_ns * scenario.replications, progress)
     for number in range(scenario.replications):
-        outcomes.append(simulate(scenario, number, directory, telling, stop=stop))
+        outcomes.append(simulate(scenario, number, directory, telling, stop=stop, threads=threads))
         telling.next()
         if outcomes[-1].interrupted:
             break
@@ -150,6 +162,7 @@ def _run_in_processes(
     text: str,
     directory: Path,
     workers: int,
+    threads: int,
     progress: Progress | None,
     stop: Flag,
 ) -> list[Outcome]:
@@ -159,7 +172,8 @@ def _run_in_processes(
     with ProcessPoolExecutor(processes, SPAWN, initializer=_take, initargs=(stop,)) as pool:
         with not_inherited():
             waiting = [
-                pool.submit(_replicate, text, number, directory) for number in range(scenario.replications)
+                pool.submit(_replicate, text, number, directory, threads)
+                for number in range(scenario.replications)
             ]
         for number, future in enumerate(waiting):
             outcomes.append(future.result())
@@ -179,12 +193,12 @@ def _take(stop: Flag) -> None:
     _given.append(stop)
 
 
-def _replicate(text: str, number: int, directory: Path) -> Outcome:
+def _replicate(text: str, number: int, directory: Path, threads: int) -> Outcome:
     """One replication in a process of its own; nothing when it is not to begin any more."""
     scenario, (stop,) = loads(text), _given
     if stop.value:
         return Outcome(scenario.start_ns, (), interrupted=True)
-    return simulate(scenario, number, directory, stop=stop)
+    return simulate(scenario, number, directory, stop=stop, threads=threads)
 
 
 def _conclude(

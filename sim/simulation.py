@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from protocol import invariants
+from protocol.ports import PodState
 from protocol.units import NS_PER_S, Resource
 from sim.closing import Closing
 from sim.interrupts import Flag, flag
@@ -56,6 +57,7 @@ def simulate(
     progress: Progress | None = None,
     *,
     stop: Flag | None = None,
+    threads: int = 1,
 ) -> Outcome:
     """Run one replication and write its tables.
 
@@ -65,9 +67,10 @@ def simulate(
         directory: the run's directory.
         progress: told how far it is.
         stop: raised when it is to end before its time, between two events.
+        threads: how many work on the data plane, from 1; they change no byte of the tables.
     """
     with RunWriter(directory, replication=replication) as writer:
-        simulation = Simulation(scenario, replication, writer, progress)
+        simulation = Simulation(scenario, replication, writer, progress, threads=threads)
         return simulation.run(stop)
 
 
@@ -75,15 +78,22 @@ class Simulation:
     """One replication.
 
     Args:
-        scenario, replication, writer, progress: see `simulate`.
+        scenario, replication, writer, progress, threads: see `simulate`.
     """
 
     def __init__(
-        self, scenario: Scenario, replication: int, writer: RunWriter, progress: Progress | None = None
+        self,
+        scenario: Scenario,
+        replication: int,
+        writer: RunWriter,
+        progress: Progress | None = None,
+        *,
+        threads: int = 1,
     ) -> None:
         self.scenario = scenario
         self.writer = writer
         self.world = World(scenario, replication, writer)
+        self._fleet = self.world.fleet(threads)
         self._progress = progress
         self._violations: list[str] = []
         self._broken: Counter[str | tuple[str, int]] = Counter()  # faults that hold a provider's nodes down
@@ -120,6 +130,8 @@ class Simulation:
             call_at(world.env, begin_ns, partial(world.web.cut, one, other))
             call_at(world.env, begin_ns + partition.for_ns, partial(world.web.mend, one, other))
         world.env.process(self._sampling())
+        if self._fleet.slice_ns is not None:
+            world.env.process(self._ahead(self._fleet.slice_ns))
 
     def _leaves(self, name: str, group: Any, arrive_ns: int) -> int | None:
         if group.lifetime == "forever":
@@ -211,6 +223,7 @@ class Simulation:
             for at_ns in self._stops():
                 self._run_until(at_ns, stop)
                 gc.collect(0)
+                self._fleet.advance(at_ns)
                 self.world.watcher.take_requests(at_ns)
                 self.world.release(at_ns)
                 self.writer.flush(at_ns)
@@ -222,7 +235,8 @@ class Simulation:
             if collecting:
                 gc.enable()
             reached_ns = max(self.world.start_ns, int(env.now))
-            self._finish(reached_ns)
+            with self._fleet:
+                self._finish(reached_ns)
         return Outcome(reached_ns, tuple(self._violations), interrupted, self.world.recorder.warnings)
 
     def _run_until(self, at_ns: int, stop: Flag) -> None:
@@ -254,6 +268,13 @@ class Simulation:
             self._tell(int(env.now))
             yield env.timeout(every_ns)
 
+    def _ahead(self, slice_ns: int) -> Generator[Event, Any, None]:
+        env = self.world.env
+        yield env.timeout(self.world.start_ns - int(env.now))
+        while True:
+            self._fleet.ahead(int(env.now))
+            yield env.timeout(slice_ns)
+
     def _tell(self, now_ns: int) -> None:
         if self._progress is not None:
             self._progress(now_ns - self.world.start_ns, self._requests)
@@ -263,22 +284,24 @@ class Simulation:
         if now_ns == self._sampled_ns:
             return
         world, self._sampled_ns = self.world, now_ns
+        self._fleet.advance(now_ns)
         total = 0
+        add = self.writer.appender("samples")
         for name, party in world.providers.items():
-            party.machines.read_all(now_ns)
-            sums = party.machines.plane.totals(now_ns)
-            done = party.machines.past
+            machines = party.machines
+            machines.glance(now_ns)
+            sums = machines.plane.totals(now_ns)
+            done = machines.past
             arrivals = sums["arrivals"] + done["arrivals"]
             total += arrivals
             till = world.recorder.tills[name]
-            states = [t.state.value for t in party.machines.tenants.values()]
-            self.writer.append(
-                "samples",
+            states = [t.state for t in machines.tenants.values()]
+            add(
                 Sample(
-                    time_ns=now_ns,
-                    provider=name,
-                    pods_running=states.count("configured"),
-                    pods_suspended=states.count("suspended"),
+                    now_ns,
+                    name,
+                    pods_running=states.count(PodState.CONFIGURED),
+                    pods_suspended=states.count(PodState.SUSPENDED),
                     replicas_starting=sums["starting"] + sums["unplaced"],
                     replicas_idle=sums["idle"],
                     replicas_busy=sums["busy"],
@@ -297,33 +320,30 @@ class Simulation:
                     returned=till.returned,
                     allocated_cpu_millis=sums["cpu_millis"],
                     capacity_cpu_millis=sums["cpu_capacity_millis"],
+                    wanted_cpu_millis=sums["cpu_wanted_millis"],
+                    given_cpu_millis=sums["cpu_given_millis"],
                 ),
             )
-            self._check_capacity(party, now_ns)
+            if machines.plane.overcommitted:
+                self._check_capacity(party, now_ns)
         self._requests = total + self._sample_nowhere(now_ns)
 
     def _sample_nowhere(self, now_ns: int) -> int:
         world = self.world
-        world.nowhere.advance(now_ns)
-        sums = world.nowhere.totals(now_ns)
-        past_arrivals = sum(c.nowhere_arrivals for c in world.callers.values())
-        past_failed = sum(c.nowhere_failed for c in world.callers.values())
-        waiting = sum(1 for c in world.callers.values() if c.plane is world.nowhere)
+        sums, past = world.nowhere.totals(now_ns), world.unhosted
         self.writer.append(
             "samples",
             Sample(
                 time_ns=now_ns,
                 provider="",
-                pods_running=waiting,
-                arrivals=sums["arrivals"] + past_arrivals,
-                failed=sums["failed"] + past_failed,
+                pods_running=world.nowhere.hosted_count,
+                arrivals=sums["arrivals"] + past.arrivals,
+                failed=sums["failed"] + past.failed,
             ),
         )
-        return sums["arrivals"] + past_arrivals
+        return sums["arrivals"] + past.arrivals
 
     def _check_capacity(self, party: ProviderParty, now_ns: int) -> None:
-        if not party.machines.plane.overcommitted:
-            return
         for index, node in enumerate(party.machines.nodes):
             use = party.machines.plane.node_use(index, now_ns)
             self._violations += invariants.capacity_kept(

@@ -12,7 +12,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final
 
+from simpy import Timeout
+
 from protocol.errors import Killed
+from protocol.units import NEVER_NS
 
 if TYPE_CHECKING:
     from simpy import Environment, Event
@@ -94,11 +97,9 @@ class Process:
 
     async def sleep_until(self, at_ns: int) -> None:
         """Wait until the simulation's clock shows `at_ns` (true time)."""
-        self.check()
-        if at_ns <= self.env.now:
-            return
-        # Nothing else can wake a sleeper, so a bare timer will do: after a kill it raises when it would have woken.
-        await _Wait(self.env.timeout(at_ns - self.now))
+        if self.alive and (for_ns := at_ns - self.env.now) > 0:
+            # Nothing else can wake a sleeper, so a bare timer will do: after a kill it raises when it would have woken.
+            await _Wait(Timeout(self.env, for_ns))
         self.check()
 
     @property
@@ -115,7 +116,9 @@ class Process:
         self.alive = False
         waits, self._waits = self._waits, {}
         for event in waits:
-            if not event.triggered:
+            if isinstance(event, Timeout):
+                _divert(event, _KILL)
+            elif not event.triggered:
                 event.succeed(_KILL)
 
 
@@ -132,8 +135,11 @@ class Mailbox:
     def put(self, item: Any) -> None:
         """See `ports.Mailbox.put`."""
         self._items.append(item)
-        if self._waiter is not None and not self._waiter.triggered:
-            self._waiter.succeed()
+        waiter, self._waiter = self._waiter, None
+        if isinstance(waiter, Timeout):
+            _divert(waiter)
+        elif waiter is not None and not waiter.triggered:
+            waiter.succeed()
 
     async def get(self, until_ns: int) -> Any:
         """See `ports.Mailbox.get`."""
@@ -144,11 +150,19 @@ class Mailbox:
             until = process.true_ns(until_ns)
             if until <= env.now:
                 return None
-            self._waiter = env.event()
-            wake_at(env, until, self._waiter)
+            # What is never to come needs no timer, which would lie in SimPy's queue to the end.
+            self._waiter = Timeout(env, until - env.now) if until_ns < NEVER_NS else env.event()
             await process.wait(self._waiter)
             self._waiter = None
         return self._items.popleft() if self._items else None
+
+
+def _divert(timer: Timeout, value: Any = None) -> None:
+    """Wake now whoever waits for `timer`, and nobody when it comes."""
+    if timer.callbacks:
+        soon = timer.env.event()
+        soon.callbacks, timer.callbacks = timer.callbacks, []
+        soon.succeed(value)
 
 
 def wake_at(env: Environment, at_ns: int, event: Event, value: Any = None) -> None:

@@ -50,6 +50,8 @@ MOST_MB: Final = 2**50 / BYTES_PER_MB
 """1 Pi, as for the memory of a node."""
 DIGITS: Final = re.compile(r"[0-9]{1,12}")
 """A count: no more requests than 10^12 can be run."""
+COUNTS: Final = re.compile(r"[0-9]{1,12}(,[0-9]{1,12})*+")
+"""Counts with commas between them: a row of minutes is matched at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +219,13 @@ def _read(folder: Path, stamps: tuple[int, ...]) -> TraceFiles:
 
 
 def _counts(table: _Table, line: int, row: list[str], minutes: list[str]) -> tuple[int, ...]:
-    counts = []
-    for name in minutes:
-        text = row[table.at[name]]
-        if not DIGITS.fullmatch(text):
-            table.bad(line, f"column {name}: {show(text)} is not a count, 0 or more, of at most 12 digits")
-            return ()
-        counts.append(int(text))
-    return tuple(counts)
+    texts = [row[table.at[name]] for name in minutes]
+    row_text = ",".join(texts)
+    if texts and not (COUNTS.fullmatch(row_text) and row_text.count(",") == len(texts) - 1):
+        name, text = next((n, t) for n, t in zip(minutes, texts, strict=True) if not DIGITS.fullmatch(t))
+        table.bad(line, f"column {name}: {show(text)} is not a count, 0 or more, of at most 12 digits")
+        return ()
+    return tuple(map(int, texts))
 
 
 def _durations(table: _Table) -> dict[tuple[str, str, str], tuple[float, tuple[float, ...]]]:

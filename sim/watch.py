@@ -7,6 +7,7 @@ block changes them, prices what ran by the agreement, and hands the results to t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from sim.parties import ProviderParty
     from sim.world import World
 
+PARTS: Final = ("scheduling_ns", "pull_ns", "decryption_ns", "application_ns")
+"""Of a replica's start."""
 TAIL: Final = 100
 """A quantile is told only with so many requests beyond it."""
 
@@ -62,8 +65,8 @@ class Watcher:
         self._pods: list[str] = [m.name for m in world.scenario.publisher_members()]
 
     def owed(self, party: ProviderParty) -> int:
-        """What a provider's pods owed at the last reading, those that were removed included [base units]."""
-        return party.closed_owed + self._exhaustions[party.name].owed()
+        """What a provider's pods owed when its machines were last looked at, removed ones included [base units]."""
+        return party.closed_owed + self._exhaustions[party.name].owed(party.machines.billed_ms)
 
     def attach(self, party: ProviderParty) -> None:
         """Watch a provider's machines."""
@@ -75,7 +78,14 @@ class Watcher:
             for tenant in machines.tenants.values():
                 watched.look(tenant, now_ns)
 
-        machines.on_read = read
+        def glance(now_ns: int) -> None:
+            if machines.plane.has_transitions:
+                watched.take(machines.plane.take_transitions())
+            for tenant in watched.due():
+                machines.read(tenant, now_ns)
+                watched.look(tenant, now_ns)
+
+        machines.on_read, machines.on_glance = read, glance
         machines.on_configured = lambda tenant, now_ns: self._configured(party, tenant, now_ns)
         machines.on_removed = lambda tenant, now_ns: self._removed(party, tenant, now_ns)
 
@@ -108,6 +118,7 @@ class Watcher:
         lease.purse.holds = lease.invested(self._world) - lease.meter.reserve(
             lease.prices, grace_s=lease.grace_s
         )
+        self._exhaustions[lease.party.name].disturb(lease.tenant)
 
     def mined(self, mined: Mined) -> None:
         """A block may have changed what channels hold: look before, then take the new amounts."""
@@ -146,15 +157,22 @@ class Watcher:
         attempt.row |= counted(counters) | latencies(latency["all"]) | {"owed": owed}
         attempt.row |= latencies(latency["cold"], "cold_")
         attempt.row["billed_replica_ms"] = sum(r.replica_ms for r in tenant.readings)
+        attempt.row["round_trip_ns"] = caller.spec.round_trip_ns
         attempt.run_ms = counters.billed_ms
         pod = attempt.row["pod"]
         for kind, sketch in latency.items():
-            for bucket in sketch.nonzero()[0]:
-                number = int(bucket) + sketches.FIRST_BUCKET
-                recorder.writer.append("latency", (pod, lease.party.name, kind, number, int(sketch[bucket])))
-        life = next(
-            (x for x in reversed(recorder.lives) if x.key == lease.key and x.row["life"] == lease.life), None
-        )
+            buckets = sketch.nonzero()[0]
+            numbers, counts = (buckets + sketches.FIRST_BUCKET).tolist(), sketch[buckets].tolist()
+            recorder.writer.extend(
+                "latency",
+                zip(repeat(pod), repeat(lease.party.name), repeat(kind), numbers, counts, strict=False),
+            )
+        life = recorder.newest.get(lease.key)  # a pod is removed before its channel's next life begins
+        if life is not None and life.row["life"] != lease.life:
+            life = next(
+                (x for x in reversed(recorder.lives) if (x.key, x.row["life"]) == (lease.key, lease.life)),
+                None,
+            )
         if life is None:
             assert recorder.believed, f"{tenant.name} runs on a channel that never was"
             return
@@ -189,10 +207,12 @@ class Watcher:
         if not len(rows):
             return
         outcomes = ["limit" if name == "overflow" else name for name in OUTCOMES]
+        pods = [self._pods[i] for i in rows["pod_index"]]
+        trips = {pod: self._world.round_trip_ns(pod, provider) if provider else 0 for pod in set(pods)}
         self._world.writer.append_array(
             "requests",
             {
-                "pod": [self._pods[i] for i in rows["pod_index"]],
+                "pod": pods,
                 "provider": provider,
                 "number": rows["index"],
                 "arrival_ns": rows["arrival_ns"],
@@ -201,6 +221,9 @@ class Watcher:
                 "outcome": [outcomes[i] for i in rows["outcome"]],
                 "cold": rows["cold"] == 1,
                 "replica": np.ma.masked_less(rows["replica"], 0),
+                "attempt": rows["attempt"] + 1,
+                "round_trip_ns": np.array([trips[pod] for pod in pods]),
+                **{name: np.ma.masked_less(rows[name], 0) for name in PARTS},
             },
         )
 
@@ -210,8 +233,10 @@ def counted(counters: PodCounters) -> dict[str, int]:
     failed = counters.failed
     return {
         "arrivals": counters.arrivals,
+        "retried": counters.retried,
         "served": counters.served,
         "failed_timeout": failed["timeout"],
+        "failed_client_timeout": failed["client_timeout"],
         "failed_unreachable": failed["unreachable"],
         "failed_crashed": failed["crashed"],
         "failed_evicted": failed["evicted"],
@@ -220,6 +245,8 @@ def counted(counters: PodCounters) -> dict[str, int]:
         "pending_at_end": counters.held + counters.queued + counters.in_flight,
         "cold": counters.cold,
         "replica_starts": counters.starts,
+        "replicas_ready": counters.warmed,
+        **{name: getattr(counters, name) for name in PARTS},
         "starting_ns": counters.starting_replica_ns + counters.unplaced_replica_ns,
         "idle_ns": counters.idle_replica_ns,
         "busy_ns": counters.busy_replica_ns,

@@ -24,12 +24,14 @@ from protocol.units import NS_PER_S, Address, PeerId, Resource
 from sim.chain.blocks import Blocks
 from sim.chain.contracts import ModelContracts
 from sim.chain.model import ModelLedger
-from sim.cluster import Caller, Machines
+from sim.cluster import Caller, Machines, Unhosted
 from sim.content import Contents, SimImage
 from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER
-from sim.kernel.draws import Stream, stream_key
+from sim.fleet import Fleet, Ticking
+from sim.kernel.draws import stream_key
 from sim.kernel.plane import DataPlane
 from sim.kernel.specs import Keys, NodeSpec, PodSpec, StartUp
+from sim.kernel.streams import Stream
 from sim.keys import EVIDENCE_KIND, private_key
 from sim.network import Links, Place, Web
 from sim.parties import ProviderParty, PublisherParty
@@ -100,6 +102,7 @@ class World:
         self.contents = Contents()
         self.images: dict[str, SimImage] = {}
         self.nowhere = DataPlane([], start_ns=self.start_ns)
+        self.unhosted = Unhosted()
         self.callers: dict[Address, Caller] = {}
         self.demands: dict[Address, Demand] = {}
         self.providers: dict[str, ProviderParty] = {}
@@ -281,11 +284,10 @@ class World:
         name = group.image.name or f"{member.name}/image"
         reference = f"registry.example/{name}:1"
         image = self.images.setdefault(reference, SimImage(group.image.size_bytes, len(self.images)))
-        spec = self._spec(member, index, pod, image, StartUp())
+        spec = self._spec(member, index, pod, image)
         self.demands[address] = Demand(member, spec, image, reference)
-        self.callers[address] = Caller(
-            member.name, spec, self.nowhere, self.nowhere.host(spec, None, self.start_ns)
-        )
+        handle = self.nowhere.host(spec, None, self.start_ns)
+        self.callers[address] = Caller(member.name, spec, self.nowhere, handle, self.unhosted)
         self.web.places[PeerId(member.name)] = Place(group.region or f"{member.name}-home-0")
         chosen = self._publisher_policies[group.name]
         settings = PublisherSettings(
@@ -316,8 +318,15 @@ class World:
         return replace(pod, containers=(first, *pod.containers[1:]))
 
     def _spec(
-        self, member: PublisherMember, index: int, pod: manifest.Pod, image: SimImage, start_up: StartUp
+        self,
+        member: PublisherMember,
+        index: int,
+        pod: manifest.Pod,
+        image: SimImage,
+        start_up: StartUp | None = None,
+        round_trip_ns: int = 0,
     ) -> PodSpec:
+        """What a plane is told of a pod; without a start-up and a round trip that of pods that nobody hosts."""
         group, scenario = member.group, self.scenario
         resources = manifest.pod_resources(pod)
         share = scenario.output.requests_share
@@ -339,10 +348,13 @@ class World:
             gpus=resources.get(Resource.GPU, 0),
             image_id=image.image_id,
             image_bytes=image.packed_bytes,
-            start_up=start_up,
+            start_up=start_up or StartUp(),
             wait_limit_ns=group.wait_limit_ns,
             sample_every=round(1 / share) if share else 0,
             byte_rows=False,
+            cpu_limit_millis=manifest.cpu_limit_millis(pod),
+            client=convert.to_client(group),
+            round_trip_ns=round_trip_ns,
         )
 
     def _caller_of(self, workload: ports.Workload, provider: ProviderMember) -> tuple[Caller, PodSpec]:
@@ -356,10 +368,22 @@ class World:
             decrypt_bytes_per_s=cold.decrypt_bytes_per_s,
             application=convert.to_law(cold.application),
         )
-        spec = self._spec(demand.member, demand.spec.pod_index, workload.pod, demand.image, start_up)
+        trip_ns = self.round_trip_ns(demand.member.name, provider.name)
+        spec = self._spec(demand.member, demand.spec.pod_index, workload.pod, demand.image, start_up, trip_ns)
         prices = provider.group.prices
         priced = bool((spec.request_bytes and prices.ingress) or (spec.response_bytes and prices.egress))
         return caller, replace(spec, traffic=caller.spec.traffic, byte_rows=priced)
+
+    def fleet(self, threads: int) -> Fleet:
+        """All planes, to be advanced together by so many threads."""
+        providers = self.providers.values()
+        ticking = [Ticking(p.machines.plane, p.settings.tick_ns, p.settings.tick_phase_ns) for p in providers]
+        return Fleet(ticking, [self.nowhere], threads=threads)
+
+    def round_trip_ns(self, pod: str, provider: str) -> int:
+        """From a pod's callers to a provider and back [ns]."""
+        group = self.publishers[pod].member.group
+        return convert.round_trip_ns(self.scenario, group, self.providers[provider].member.group.region)
 
     def cpu_millis(self, pod: str) -> int:
         """What one replica of a pod reserves [millicores]."""

@@ -1,6 +1,6 @@
 """Manifests: what a publisher wants to run, in the three forms it is written in.
 
-- the *person's form*: `image: nginx:1.27`, `port: 80`, `resources: {cpu: 100m, memory: 1Gi}`;
+- the *person's form*: `image: nginx:1.27`, `port: 80`, `resources: {cpu: 100m, memory: 1Gi}`, `limits: {cpu: 1}`;
 - the *protojson form* of the wire messages, in which numbers may be strings;
 - the *wire's* `Pod` message.
 
@@ -26,6 +26,7 @@ from protocol.manifest.model import (
     Volume,
     VolumeKind,
     check,
+    cpu_limit_millis,
     pod_resources,
     volume_resources,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "VolumeKind",
     "canonical",
     "check",
+    "cpu_limit_millis",
     "from_wire",
     "hint",
     "nearest",

@@ -38,7 +38,7 @@ from protocol.units import ALIASES, Resource
 POD: Final = ("containers", "volumes", "replicas")
 CONTAINER: Final = (
     "name", "image", "entrypoint", "command", "workingDir", "ports", "env", "volumes", "resourceRequests",
-    "port", "host", "resources",
+    "port", "host", "resources", "resourceLimits", "limits",
 )  # fmt: skip
 IMAGE: Final = ("cid", "key", "url")
 PORT: Final = ("name", "containerPort", "servicePort", "hostHttpHost", "hostTcpPort", "port", "host")
@@ -48,7 +48,7 @@ SECRET: Final = ("cid", "key", "file", "contents", "contentsString")
 REPLICAS: Final = ("min", "max", "targetPendingRequests")
 REQUEST: Final = ("resource", "amount", "amountMillis")
 _SNAKE: Final = {
-    "working_dir": "workingDir", "resource_requests": "resourceRequests", "container_port": "containerPort",
+    "working_dir": "workingDir", "resource_requests": "resourceRequests", "resource_limits": "resourceLimits", "container_port": "containerPort",
     "service_port": "servicePort", "host_http_host": "hostHttpHost", "host_tcp_port": "hostTcpPort",
     "mount_path": "mountPath", "read_only": "readOnly", "access_mode": "accessMode", "amount_millis": "amountMillis",
     "contents_string": "contentsString", "target_pending_requests": "targetPendingRequests",
@@ -205,26 +205,30 @@ class _Reader:
             return 0
         return amount
 
-    def resources(self, short: object, requests: object, at: str) -> Amounts:
+    def amounts(self, fields: Mapping[str, Any], brief: str, full: str, at: str) -> Amounts:
+        """Amounts by the person's key, `{cpu: 100m}`, and by the wire's, `[{resource: cpu, amountMillis: 100}]`."""
+        short = fields.get(brief)
         total: dict[Resource, int] = {}
 
         def add(resource: Resource, amount: int, where: str) -> None:
             if resource in total:
                 self.out.add(where, f"{resource.value} is given twice")
+            if brief == "limits" and amount == 0:
+                self.out.add(where, "0 is not allowed: more than 0, or no limit")
             total[resource] = amount
 
         if short is not None:
             if not isinstance(short, Mapping):
                 self.out.add(
-                    f"{at}.resources", f"{show(short)} is not a mapping such as {{cpu: 100m, memory: 128Mi}}"
+                    f"{at}.{brief}", f"{show(short)} is not a mapping such as {{cpu: 100m, memory: 128Mi}}"
                 )
                 short = {}
             for name, value in short.items():
-                where = f"{at}.resources.{name}"
+                where = f"{at}.{brief}.{name}"
                 if resource := self.resource(name, where):
                     add(resource, self.amount(resource, value, where), where)
-        for i, item in enumerate(self.items(requests, f"{at}.resourceRequests")):
-            where = f"{at}.resourceRequests[{i}]"
+        for i, item in enumerate(self.items(fields.get(full), f"{at}.{full}")):
+            where = f"{at}.{full}[{i}]"
             request = self.mapping(item, where, REQUEST)
             if not (resource := self.resource(request.get("resource"), f"{where}.resource")):
                 continue
@@ -301,7 +305,8 @@ class _Reader:
                 self.mount(m, f"{at}.volumes[{i}]", f"{name}-{i}", inline)
                 for i, m in enumerate(self.items(fields.get("volumes"), f"{at}.volumes"))
             ),
-            resources=self.resources(fields.get("resources"), fields.get("resourceRequests"), at),
+            resources=self.amounts(fields, "resources", "resourceRequests", at),
+            limits=self.amounts(fields, "limits", "resourceLimits", at),
         )
 
     def image(self, data: object, at: str) -> Image:
@@ -451,7 +456,7 @@ class _Reader:
             storage = self.amount(Resource.STORAGE, fields["storage"], f"{at}.storage")
         if "filesystem" in fields:
             inner = self.mapping(fields["filesystem"], f"{at}.filesystem", ("resourceRequests",))
-            amounts = dict(self.resources(None, inner.get("resourceRequests"), f"{at}.filesystem"))
+            amounts = dict(self.amounts(inner, "resources", "resourceRequests", f"{at}.filesystem"))
             storage += amounts.pop(Resource.STORAGE, 0)
             for other in amounts:
                 self.out.add(f"{at}.filesystem", f"a volume has storage, not {other.value}")

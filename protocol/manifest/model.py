@@ -16,6 +16,8 @@ MANIFEST_BYTES_MAX: Final = 256 * 1024
 """Largest manifest, without the contents of its secrets [bytes]; more is refused before it is read."""
 SECRET_BYTES_MAX: Final = 1024 * 1024
 """Largest secret [bytes]."""
+CPU_LIMIT_MAX_MILLIS: Final = 10**9
+"""Largest limit of processor time, a million cores: what no machine has is a mistake."""
 REPLICAS_MAX_DEFAULT: Final = 100
 TARGET_DEFAULT: Final = 100
 """The KEDA HTTP add-on's defaults: most replicas, and pending requests a replica."""
@@ -84,7 +86,12 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container; `resources` are what each replica reserves for it."""
+    """One container.
+
+    Attributes:
+        resources: what each replica reserves for it, and pays for.
+        limits: what it may use beyond that while its node has it to spare: processor time only. None: what it reserves.
+    """
 
     name: str
     image: Image
@@ -95,6 +102,7 @@ class Container:
     env: tuple[tuple[str, str], ...] = ()
     mounts: tuple[Mount, ...] = ()
     resources: Amounts = ()
+    limits: Amounts = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +186,17 @@ def pod_resources(pod: Pod) -> dict[Resource, int]:
     for container in pod.containers:
         total.update(dict(container.resources))
     return {resource: total[resource] for resource in Resource if total[resource]}
+
+
+def cpu_limit_millis(pod: Pod) -> int:
+    """Processor time that one replica uses at most, over all its containers [millicores].
+
+    A container without a limit counts with what it reserves.
+    """
+    return sum(
+        dict(container.limits).get(Resource.CPU, dict(container.resources).get(Resource.CPU, 0))
+        for container in pod.containers
+    )
 
 
 def volume_resources(pod: Pod) -> dict[Resource, int]:
@@ -277,6 +296,23 @@ def _check_container(container: Container, at: str, kinds: dict[str, VolumeKind]
     for resource, amount in container.resources:
         if amount < 0:
             out.add(f"{at}.resources.{resource.value}", f"{amount} is not allowed: 0 or more")
+    reserved = dict(container.resources).get(Resource.CPU, 0)
+    for resource, amount in container.limits:
+        where = f"{at}.limits.{resource.value}"
+        if resource is not Resource.CPU:
+            out.add(where, "only cpu has a limit of its own; of the rest, what is reserved is the limit")
+        elif reserved == 0:
+            out.add(
+                where,
+                f"{amount}m without a request: add `cpu` to the container's `resources`, at most the limit",
+            )
+        elif amount < reserved:
+            out.add(
+                where,
+                f"{amount}m is less than the {reserved}m that `resources` reserves; allowed: that or more, or no limit",
+            )
+        elif amount > CPU_LIMIT_MAX_MILLIS:
+            out.add(where, f"{amount}m is more than any node has; at most {CPU_LIMIT_MAX_MILLIS}m is allowed")
 
 
 def _check_volume(volume: Volume, at: str, used: set[str], out: Collector) -> None:

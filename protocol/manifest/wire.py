@@ -70,6 +70,7 @@ def _container_to_wire(container: Container) -> pb.Container:
             for m in container.mounts
         ],
         resourceRequests=_amounts_to_wire(container.resources),
+        resourceLimits=_amounts_to_wire(container.limits),
     )
     if container.image.key:
         message.image.key.data = container.image.key
@@ -115,9 +116,7 @@ def _amounts_from_wire(requests: Iterable[pb.Resource], at: str) -> Amounts:
         resource = ALIASES.get(request.resource)
         if resource is None:
             known = hint(request.resource, ALIASES)
-            raise BadManifest(
-                f"{at}.resourceRequests[{j}]", f"unknown resource '{request.resource}'; {known}"
-            )
+            raise BadManifest(f"{at}[{j}]", f"unknown resource '{request.resource}'; {known}")
         millis = (
             request.amountMillis
             if request.WhichOneof("quantity") == "amountMillis"
@@ -125,9 +124,7 @@ def _amounts_from_wire(requests: Iterable[pb.Resource], at: str) -> Amounts:
         )
         amount, rest = (millis, 0) if resource is Resource.CPU else divmod(millis, 1000)
         if rest:
-            raise BadManifest(
-                f"{at}.resourceRequests[{j}]", f"{millis} thousandths of {resource.value} are not whole"
-            )
+            raise BadManifest(f"{at}[{j}]", f"{millis} thousandths of {resource.value} are not whole")
         total[resource] = total.get(resource, 0) + amount
     return ordered(total)
 
@@ -153,7 +150,8 @@ def _container_from_wire(container: pb.Container, at: str) -> Container:
         ports=tuple(_port_from_wire(port) for port in container.ports),
         env=tuple(sorted(container.env.items())),
         mounts=tuple(Mount(volume=m.name, path=m.mountPath, read_only=m.readOnly) for m in container.volumes),
-        resources=_amounts_from_wire(container.resourceRequests, at),
+        resources=_amounts_from_wire(container.resourceRequests, f"{at}.resourceRequests"),
+        limits=_amounts_from_wire(container.resourceLimits, f"{at}.resourceLimits"),
     )
 
 
@@ -165,7 +163,9 @@ def _volume_from_wire(volume: pb.Volume, at: str) -> Volume:
         if contents is None and not given.file and not given.cid:
             contents = b""
         secret = Secret(file=given.file, contents=contents, cid=given.cid, key=given.key.data)
-    storage = dict(_amounts_from_wire(volume.filesystem.resourceRequests, f"{at}.filesystem"))
+    storage = dict(
+        _amounts_from_wire(volume.filesystem.resourceRequests, f"{at}.filesystem.resourceRequests")
+    )
     try:
         kind, access = VolumeKind(volume.type), AccessMode(volume.accessMode)
     except ValueError as unknown:

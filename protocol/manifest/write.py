@@ -51,6 +51,7 @@ def _container(container: Container) -> dict[str, Any]:
             for m in container.mounts
         ],
         "resourceRequests": _amounts(container.resources),
+        "resourceLimits": _amounts(container.limits),
     }
     return data | {k: v for k, v in optional.items() if v}
 

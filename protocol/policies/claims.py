@@ -62,12 +62,18 @@ class WhenItPays:
         """See `Claims.choose`."""
         entry = fee_of[1] - fee_of[0]
         base = fee_of[0] - entry
-        urgent = [d for d in dues if d.claimable >= self.cap_share * d.exposure_cap]
-        paying = [d for d in dues if d.claimable >= self.multiple * entry]
-        if not urgent and sum(d.claimable for d in paying) < self.multiple * (base + entry * len(paying)):
+        urgent, paying, worth, chosen = False, 0, 0, []
+        for due in dues:
+            presses = due.claimable >= self.cap_share * due.exposure_cap
+            pays = due.claimable >= self.multiple * entry
+            if pays:
+                paying, worth = paying + 1, worth + due.claimable
+            if pays or presses:
+                urgent = urgent or presses
+                chosen.append(due)
+        if not urgent and worth < self.multiple * (base + entry * paying):
             return ()
-        chosen = {d.namespace for d in urgent} | {d.namespace for d in paying}
-        return [d for d in dues if d.namespace in chosen]
+        return chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

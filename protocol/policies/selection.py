@@ -88,16 +88,21 @@ class Filters:
 
     def keep(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those that pass, in the order given."""
+        kept = list(candidates)
+        if self.capacity:
+            kept = [c for c in kept if c.has_room]
+        if self.gpu:
+            kept = [c for c in kept if c.gpus]
+        if self.regions:
+            wanted = tuple(self.regions)
+            kept = [c for c in kept if any(r.startswith(wanted) for r in c.regions)]
+        if self.price_ceiling is not None:
+            ceiling = self.price_ceiling
+            kept = [c for c in kept if c.cost_an_hour <= ceiling]
         least = _assurance(self.assurance)
-        return [
-            c
-            for c in candidates
-            if (not self.regions or any(r.startswith(tuple(self.regions)) for r in c.regions))
-            and (self.price_ceiling is None or c.cost_an_hour <= self.price_ceiling)
-            and c.assurance >= least
-            and (c.gpus or not self.gpu)
-            and (c.has_room or not self.capacity)
-        ]
+        if least > min(Assurance):
+            kept = [c for c in kept if c.assurance >= least]
+        return kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,6 +176,7 @@ class Container(_message.Message):
     ENV_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
     RESOURCEREQUESTS_FIELD_NUMBER: _builtins.int
+    RESOURCELIMITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     workingDir: _builtins.str
     @_builtins.property
@@ -192,6 +193,10 @@ class Container(_message.Message):
     def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Container.VolumeMount]: ...
     @_builtins.property
     def resourceRequests(self) -> _containers.RepeatedCompositeFieldContainer[Global___Resource]: ...
+    @_builtins.property
+    def resourceLimits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Resource]:
+        """what it may use beyond its requests where nobody else does: cpu only"""
+
     def __init__(
         self,
         *,
@@ -204,10 +209,11 @@ class Container(_message.Message):
         env: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         volumes: _abc.Iterable[Global___Container.VolumeMount] | None = ...,
         resourceRequests: _abc.Iterable[Global___Resource] | None = ...,
+        resourceLimits: _abc.Iterable[Global___Resource] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "entrypoint", b"entrypoint", "env", b"env", "image", b"image", "name", b"name", "ports", b"ports", "resourceRequests", b"resourceRequests", "volumes", b"volumes", "workingDir", b"workingDir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "entrypoint", b"entrypoint", "env", b"env", "image", b"image", "name", b"name", "ports", b"ports", "resourceLimits", b"resourceLimits", "resourceRequests", b"resourceRequests", "volumes", b"volumes", "workingDir", b"workingDir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

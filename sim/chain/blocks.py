@@ -6,12 +6,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from protocol.ports import Listing, Market
 from protocol.units import NS_PER_S, Address
 from sim.tasks import call_at
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from simpy import Environment, Event
 
+    from protocol.ports import Block
+    from protocol.pricing import PriceTable
+    from protocol.registry import Registry
     from sim.chain.model import Mined, ModelLedger
     from sim.chain.transactions import Tx
 
@@ -40,6 +46,7 @@ class Blocks:
         self._on_submitted = on_submitted
         self._outages = tuple(outages)
         self._due_ns: int | None = None
+        self._listed: tuple[Registry, tuple[Listing, ...], Mapping[int, PriceTable]] | None = None
         self._waiting: dict[tuple[Address, int], list[Event]] = {}
 
     def submit(self, tx: Tx) -> None:
@@ -48,6 +55,18 @@ class Blocks:
         if self.ledger.is_pending(tx):
             self._on_submitted(tx, int(self.env.now))
         self._schedule()
+
+    def listed(self, block: Block, registry: Registry) -> Market:
+        """What the registry lists, as the port tells it; while the registry is the same one, so are the values in it."""
+        last = self._listed
+        if last is None or last[0] is not registry:
+            listings = tuple(
+                Listing(provider, cid, registry.subscriptions.get(provider, ()))
+                for provider, cid in registry.providers.items()
+            )
+            tables = {table_id: registry.published[table_id] for table_id in registry.subscribers}
+            last = self._listed = registry, listings, tables
+        return Market(block, last[1], last[2])
 
     def mined(self, sender: Address, nonce: int) -> Event:
         """An event that happens when a transaction of this sender and nonce is mined."""

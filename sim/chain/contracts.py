@@ -166,8 +166,12 @@ class ModelContracts:
 
     def channels(self, keys: Iterable[ChannelKey], block: int) -> dict[ChannelKey, Channel | None]:
         """See `Contracts.channels`."""
-        at, book = self._channels.at, self._book
-        return {key: at(key, block, book.channel(key)) for key in keys}
+        keys = list(keys)
+        found: dict[ChannelKey, Channel | None] = self._channels.latest(keys, block)
+        for key in keys:
+            if key not in found:
+                found[key] = self._channels.at(key, block, self._book.channel(key))
+        return found
 
     def balance(self, owner: Address, block: int) -> int:
         """See `Contracts.balance`."""

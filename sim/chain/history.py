@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -47,6 +50,11 @@ class History(Generic[K, V]):
         if not past:
             self._past.pop(key, None)
 
+    def latest(self, keys: Iterable[K], block: int) -> dict[K, V]:
+        """Of those keys whose newest change is not after `block`, what it made of them: at most blocks, of nearly all."""
+        get = self._past.get
+        return {key: past[-1][1] for key in keys if (past := get(key)) is not None and past[-1][0] <= block}
+
     def at(self, key: K, block: int, now: V) -> V:
         """The value after `block`.
 
@@ -58,6 +66,8 @@ class History(Generic[K, V]):
         past = self._past.get(key)
         if past is None:
             return now
+        if past[-1][0] <= block:
+            return past[-1][1]
         for number, value in reversed(past):
             if number <= block:
                 return value

@@ -130,6 +130,7 @@ class ModelLedger:
         self._ordering: Ordering = ordering
         self._history_blocks = history_blocks
         self._receipt_blocks = receipt_blocks
+        self._named: tuple[int, Block] | None = None  # the last block that was asked for, and its branch
         self._mined = 0  # number of the newest block that was mined; those between were empty
         self._nonces: dict[Address, int] = {}
         self._pool = Pool()
@@ -158,12 +159,13 @@ class ModelLedger:
             number: which.
             head: as who sees this as the newest block has it; None: as it was when it came.
         """
-        name = f"trusted-pods/model-block/{self.chain_id}/{number}"
-        if head is not None and (branch := self._forks.branch(number, head)):
-            name += f"/{branch}"
-        return Block(
-            number, hashlib.sha256(name.encode()).digest(), self.start_s + number * self.block_time_s
-        )
+        branch = self._forks.branch(number, head) if head is not None else 0
+        last = self._named
+        if last is None or last[0] != branch or last[1].number != number:  # many look at one block
+            name = f"trusted-pods/model-block/{self.chain_id}/{number}" + (f"/{branch}" if branch else "")
+            time_s = self.start_s + number * self.block_time_s
+            last = self._named = branch, Block(number, hashlib.sha256(name.encode()).digest(), time_s)
+        return last[1]
 
     # ------------------------------------------------------------ transactions
 

@@ -17,7 +17,6 @@ from sim.tasks import wake_at
 
 if TYPE_CHECKING:
     from protocol.payment import ChannelKey
-    from protocol.registry import Registry
     from sim.chain.blocks import Blocks
     from sim.chain.endpoint import Endpoint
     from sim.tasks import Process
@@ -80,14 +79,18 @@ class SimChain:
         """
         process, endpoint = self._process, self._endpoint
         process.check()
-        deadline = process.true_ns(deadline_ns)
-        if endpoint.silent_until_ns > process.now:
-            await process.sleep_until(deadline)
+        asked_ns = process.now
+        if endpoint.silent_until_ns > asked_ns:
+            await process.sleep_until(process.true_ns(deadline_ns))
             return ports.Unknown("the endpoint is silent")
-        await process.sleep_until(process.now + READ_NS)
-        head = self._head()
-        told = ask(endpoint.head(process.now, head), endpoint.lies(process.now))
-        if endpoint.count == 1 or not endpoint.lies(process.now):
+        told_ns = asked_ns + READ_NS
+        await process.sleep_until(told_ns)
+        head = self._ledger.head(told_ns // NS_PER_S)
+        if not endpoint.lies(told_ns):
+            endpoint.differs = False
+            return ask(head, False)
+        told = ask(endpoint.head(told_ns, head), True)
+        if endpoint.count == 1:
             endpoint.differs = False
             return told
         return self._compared(told, ask, head)
@@ -125,7 +128,7 @@ class SimChain:
 
         def ask(head: int, lies: bool) -> ports.Market:
             block = self._counts(head)
-            return _market(block, self._ledger.registry(block.number))
+            return self._blocks.listed(block, self._ledger.registry(block.number))
 
         return await self._read(deadline_ns, ask)
 
@@ -243,17 +246,6 @@ def _outcome(receipt: Receipt) -> ports.TxOutcome:
     if receipt.error is not None:
         return ports.TxReverted(receipt.error, receipt.fee_wei)
     return ports.TxConfirmed(receipt.block, receipt.events, receipt.fee_wei)
-
-
-def _market(block: ports.Block, registry: Registry) -> ports.Market:
-    return ports.Market(
-        block,
-        tuple(
-            ports.Listing(provider, cid, registry.subscriptions.get(provider, ()))
-            for provider, cid in registry.providers.items()
-        ),
-        {table_id: registry.published[table_id] for table_id in registry.subscribers},
-    )
 
 
 if TYPE_CHECKING:

@@ -4,15 +4,15 @@ Here: what a provider's cluster does between two control events (`plane.DataPlan
 draws and sketches. Not here: money, clients, networks, scenarios; scaling rules (they are
 `protocol.scaling`'s and are compiled as they stand).
 
-    for everyone   plane, specs (what it is told and answers); draws, sketches
-    the plane's    arrays (its memory), encoding (what is written there), readings (what is read there)
+    for everyone   plane, specs (what it is told and answers); draws, streams (of the control plane), sketches
+    the plane's    arrays (its memory), encoding (what is written there), readings, sums (what is read there)
 
 Compiled; each module imports only what stands before it:
 
     its ground     cache (where compiled code is kept), tables (how it reaches arrays), state (records and
                    numbers); heaps, timers, chance (draws), recording (rows, samples, sketches)
-    what waits     rule (that scales a pod), requests, replicas
-    a request      arrivals, sharing, service, facade
+    what waits     rule (that scales a pod), requests, clients, replicas
+    a request      arrivals, sharing, contention, service, facade
     a replica      images, cluster
     a plane        control (what its owner does to it), engine
 """

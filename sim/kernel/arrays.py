@@ -44,7 +44,6 @@ class Arrays:
 
     Attributes:
         meta: the `META` record, in an array of one.
-        meta_at: its address, as the kernel takes it.
         node_count: how many nodes there are; `nodes` has at least one element.
 
     Args:
@@ -54,16 +53,18 @@ class Arrays:
 
     def __init__(self, node_count: int, *, draw_block: int | None) -> None:
         self.meta: Array = np.zeros(1, state.META)
-        self.meta_at: int = self.meta.ctypes.data
         self.node_count = node_count
         self._fixed_block = draw_block
         self._free_pods: list[int] = []
+        self._filled = {"ints": 0, "floats": 0, "laws": 0}
         self._aside: dict[str, list[Array]] = {"rows": [], "samples": []}
+        self._used = {name: self.meta[f"{name}_used"] for name in self._aside}
         self._of: dict[str, Array] = {
             "pods": np.zeros(0, state.POD),
             "places": np.zeros(0, np.int64),
             "replicas": np.zeros(64, state.REPLICA),
             "requests": np.zeros(1024, state.REQUEST),
+            "lines": np.zeros(1024, state.LINE),
             "nodes": np.zeros(max(node_count, 1), state.NODE),
             "pulls": np.zeros(16, state.PULL),
             "cached": np.zeros(16, state.CACHED),
@@ -83,8 +84,9 @@ class Arrays:
             "floats": np.zeros(0, np.float64),
         }
         nodes = self._of["nodes"]
-        for name in ("heap_pos", "cache_head", "pull_head"):
+        for name in ("heap_pos", "cache_head", "pull_head", "replica_head"):
             nodes[name] = -1
+        nodes["level"] = np.inf
         nodes["next_ns"] = NEVER_NS
         meta = self.meta[0]
         for name in FREE:
@@ -127,16 +129,18 @@ class Arrays:
             self._of["gaps"] = np.zeros((size, block), np.float64)
             self._of["demands"] = np.zeros((size, block), np.int64)
             self.meta[0]["block"] = block
-        self._bind()
+            self._bind("gaps", "demands")
         return changed
 
     def append(self, name: str, numbers: Sequence[float] | Array) -> int:
         """Adds to `ints`, `floats` or `laws`; returns where the new ones begin."""
-        table = self._of[name]
-        if len(numbers):
-            self._of[name] = np.concatenate([table, np.asarray(numbers, table.dtype)])
-            self._bind()
-        return len(table)
+        first = self._filled[name]
+        end = first + len(numbers)
+        if end > len(self._of[name]):
+            self._enlarge(name, max(end, 2 * len(self._of[name])))
+        self._of[name][first:end] = numbers
+        self._filled[name] = end
+        return first
 
     # ---- room ----
 
@@ -146,6 +150,7 @@ class Arrays:
         for name in ("requests", "pulls", "cached", "pages", "sketches"):
             if meta[FREE[name]] < 0:
                 self._enlarge_pool(name, 2 * len(self._of[name]))
+        self._enlarge("lines", len(self._of["requests"]))
         lacking = int(meta["wanted"]) - int(meta["replica_free_n"])
         if lacking > 0:
             old = len(self._of["replicas"])
@@ -157,7 +162,19 @@ class Arrays:
             self._enlarge("rows", 2 * (len(self._of["replicas"]) + 2 * state.ROW_MARGIN))
         if meta["samples_used"] == len(self._of["samples"]):
             self._set_aside("samples")
-        self._bind()
+
+    def take_request(self) -> int:
+        """A record of the pool of requests, for one that stands still."""
+        if self.meta[0][FREE["requests"]] < 0:
+            self.make_room()
+        taken = int(self.meta[0][FREE["requests"]])
+        self.meta[0][FREE["requests"]] = self._of["requests"][taken]["next"]
+        return taken
+
+    def free_request(self, taken: int) -> None:
+        """Gives it back."""
+        self._of["requests"][taken]["next"] = self.meta[0][FREE["requests"]]
+        self.meta[0][FREE["requests"]] = taken
 
     def make_control_room(self) -> None:
         """Room for a control event, which may end every replica and every request."""
@@ -165,12 +182,17 @@ class Arrays:
         self._set_aside("samples")
         if len(self._of["samples"]) < len(self._of["requests"]):
             self._enlarge("samples", len(self._of["requests"]))
-            self._bind()
+
+    def has(self, name: str) -> bool:
+        """Whether `take` would give anything."""
+        return bool(self._aside[name]) or bool(self._used[name][0])
 
     def take(self, name: str) -> Array:
         """All of `rows` or `samples` since the last call, in the order in which they were written."""
         self._set_aside(name)
         chunks, self._aside[name] = self._aside[name], []
+        if len(chunks) == 1:
+            return chunks[0]
         return np.concatenate(chunks) if chunks else self._of[name][:0]
 
     def _set_aside(self, name: str) -> None:
@@ -184,9 +206,12 @@ class Arrays:
 
     def _enlarge(self, name: str, size: int) -> None:
         old = self._of[name]
+        if len(old) == size:
+            return
         new: Array = np.zeros((size, *old.shape[1:]), old.dtype)
         new[: len(old)] = old
         self._of[name] = new
+        self._bind(name)
 
     def _enlarge_pool(self, name: str, size: int) -> None:
         """Enlarges a pool and puts the new elements before its free ones."""
@@ -205,11 +230,11 @@ class Arrays:
         links[-1] = end
         self.meta[0][FREE[name]] = first
 
-    def _bind(self) -> None:
-        """Tells the kernel where the arrays are."""
+    def _bind(self, *names: str) -> None:
+        """Tells the kernel where these arrays are, or all."""
         meta = self.meta[0]
-        for name, array in self._of.items():
-            meta[f"{name}_at"] = array.ctypes.data
-        for name in (*state.ARRAYS, "ints", "floats"):
-            meta[f"{name}_n"] = len(self._of[name])
+        for name in names or self._of:
+            meta[f"{name}_at"] = self._of[name].ctypes.data
+            if name in state.COUNTED:
+                meta[f"{name}_n"] = len(self._of[name])
         meta["nodes_n"] = self.node_count

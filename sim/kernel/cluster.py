@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sim.kernel.chance import duration_ns, uniforms
+from sim.kernel.contention import join, leave
 from sim.kernel.images import container_start, turn_to_image
 from sim.kernel.recording import write_row
 from sim.kernel.replicas import (
@@ -65,6 +66,8 @@ def _place(m, p, rep, t):  # type: ignore[no-untyped-def]
     r.cpu = p.cpu
     r.memory = p.memory
     r.gpus = p.gpus
+    r.cpu_limit = p.cpu_limit
+    join(m, best, rep)
     r.stage = SCHEDULING
     u, _ = uniforms(p.key_s0, p.key_s1, r.ordinal)
     r.stage_end = t + duration_ns(m, p.law_schedule, u)
@@ -116,6 +119,9 @@ def _create(m, p, i, t):  # type: ignore[no-untyped-def]
     r.next_ns = NEVER
     r.v = 0.0
     r.v_last = t
+    r.speed = 1.0
+    r.slots = p.slots
+    r.since = t
     append_other(m, p, rep)
     p.n_unplaced += 1
     p.i_unplaced -= t
@@ -139,6 +145,12 @@ def stage_event(m, p, i, t):  # type: ignore[no-untyped-def]
         r.stage = READY
         r.stage_end = NEVER
         r.idle_since = t
+        r.application_ns = t - r.since
+        p.warmed += 1
+        p.scheduling_ns += r.scheduling_ns
+        p.pull_ns += r.pull_ns
+        p.decryption_ns += r.decryption_ns
+        p.application_ns += r.application_ns
         insert_ready(m, p, rep)
         p.n_ready += 1
         p.i_ready -= t
@@ -182,6 +194,8 @@ def end_replica(m, p, i, rep, t):  # type: ignore[no-untyped-def]
         p.acc_ms += t // 1_000_000
         write_row(m, p, t, REPLICAS_ROW, p.n_billed, p.acc_ms)
     n = r.node
+    if n >= 0:
+        leave(m, n, rep)
     r.next = m.replica_free
     m.replica_free = rep
     m.replica_free_n += 1

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from sim.kernel.clients import fail_request, fail_served
 from sim.kernel.cluster import drain, end_replica
+from sim.kernel.contention import contend
 from sim.kernel.heaps import gather_served, merge, spread_served
 from sim.kernel.images import drop_pulls
-from sim.kernel.requests import fail_request, take_held, take_queue
-from sim.kernel.sharing import share_least, share_next, share_until
+from sim.kernel.requests import take_held, take_queue
+from sim.kernel.sharing import share_least, share_until
 from sim.kernel.specs import CRASHED
 from sim.kernel.state import (
     DEPLOYED,
     DRAINING,
     NEVER,
     PER_REQUEST,
+    SHARING,
     SLOTS,
     inner,
     nodes_of,
@@ -50,8 +53,7 @@ def _fail_heap(m, p, i, root, t, outcome, node):  # type: ignore[no-untyped-def]
         r = replicas[q.replica]
         if node == EVERYWHERE or r.node == node:
             r.in_service -= 1
-            p.n_service -= 1
-            fail_request(m, p, i, x, t, outcome)
+            fail_served(m, p, i, x, t, outcome)
         else:
             kept = merge(requests, kept, x)
     return kept
@@ -74,9 +76,8 @@ def _fail_work(m, p, i, t, outcome, node):  # type: ignore[no-untyped-def]
                 r.root = _fail_heap(m, p, i, r.root, t, outcome, EVERYWHERE)
                 r.next_ns = NEVER
             rep = r.next
-    if p.discipline == SLOTS:
-        spread_served(requests, p)
-    else:
+    spread_served(requests, p)
+    if p.discipline != SLOTS:
         share_least(m, p)
 
 
@@ -118,6 +119,9 @@ def evict(m, p, i, t, outcome):  # type: ignore[no-untyped-def]
         fail_request(m, p, i, take_held(m, p), t, outcome)
     _count_busy(m, p, t)
     _end_replicas(m, p, i, t, EVERYWHERE)
+    if m.coupled != 0:
+        for n in range(m.nodes_n):
+            contend(m, n, t)
     p.tick_ns = NEVER
     p.apply_ns = NEVER
     p.expire_ns = NEVER
@@ -161,7 +165,7 @@ def replace(m, p, i, t):  # type: ignore[no-untyped-def]
     rep = p.ready_head
     while rep >= 0:
         following = replicas[rep].next
-        if p.discipline != SLOTS:
+        if p.discipline == SHARING:
             share_until(p, replicas[rep], t)
         if replicas[rep].in_service == 0:
             end_replica(m, p, i, rep, t)
@@ -175,11 +179,6 @@ def replace(m, p, i, t):  # type: ignore[no-untyped-def]
 def settle(m, p):  # type: ignore[no-untyped-def]
     """After fields of a pod were changed from outside: brings its timers to what they say now."""
     if p.discipline != SLOTS:
-        replicas = replicas_of(m)
-        rep = p.other_head
-        while rep >= 0:
-            share_next(m, p, replicas[rep])
-            rep = replicas[rep].next
         share_least(m, p)
     find_stage(m, p)
     set_deadline(m, p)

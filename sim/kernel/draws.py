@@ -10,7 +10,7 @@ Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3" (SC 20
 from __future__ import annotations
 
 import hashlib
-from typing import Final, Protocol
+from typing import Final
 
 MULTIPLIER_0: Final = 0xD2511F53  # Random123 philox.h, PHILOX_M4x32_0
 MULTIPLIER_1: Final = 0xCD9E8D57  # PHILOX_M4x32_1
@@ -21,14 +21,6 @@ MASK: Final = 0xFFFFFFFF
 
 GRID: Final = 1.0 / (1 << 52)
 """Uniforms are (n + 1/2) / 2^52: never 0 nor 1, and 1 - u is exact."""
-
-
-class Quantile(Protocol):
-    """Anything that turns a probability into a value: every `sim.laws` law."""
-
-    def quantile(self, u: float) -> float:
-        """Value at probability `u` in (0, 1)."""
-        ...
 
 
 def stream_key(seed: int, replication: int, stream: str, path: str) -> tuple[int, int]:
@@ -62,31 +54,3 @@ def uniforms(key: tuple[int, int], index: int) -> tuple[float, float]:
     """The two uniforms in (0, 1) of counter `index` (0 to 2^64 - 1) of the stream `key`."""
     a, b, c, d = philox((index & MASK, index >> 32, 0, 0), key)
     return (((a << 32 | b) >> 12) + 0.5) * GRID, (((c << 32 | d) >> 12) + 0.5) * GRID
-
-
-class Stream:
-    """A sequence of uniforms for the control plane: counters 0, 1, 2, ... of one key, both uniforms of each.
-
-    Args:
-        key: from `stream_key`.
-    """
-
-    __slots__ = ("_index", "_key", "_spare")
-
-    def __init__(self, key: tuple[int, int]) -> None:
-        self._key = key
-        self._index = 0
-        self._spare: float | None = None
-
-    def next(self) -> float:
-        """The next uniform in (0, 1)."""
-        if self._spare is not None:
-            u, self._spare = self._spare, None
-            return u
-        u, self._spare = uniforms(self._key, self._index)
-        self._index += 1
-        return u
-
-    def sample(self, law: Quantile) -> float:
-        """The next draw of `law`, by inversion of one uniform."""
-        return law.quantile(self.next())

@@ -46,9 +46,13 @@ STARTS: Final = {
 NONE_YET: Final = (
     *("first", "last", "root", "held_head", "held_tail", "ready_head", "ready_tail", "other_head"),
     *("other_tail", "idle_top", "idle_bottom", "stage_rep", "done_rep", "rr", "sketch"),
+    *("line_head", "line_tail", "retry_root"),
 )
 """Of a pod: what is -1 while there is none."""
-TIMERS: Final = ("stage_ns", "expire_ns", "deadline_ns", "tick_ns", "apply_ns", "done_ns", "rare_ns")
+TIMERS: Final = (
+    *("stage_ns", "expire_ns", "deadline_ns", "tick_ns", "apply_ns", "done_ns", "rare_ns"),
+    *("give_up_ns", "retry_ns", "clients_ns"),
+)
 
 
 def check(spec: PodSpec) -> None:
@@ -119,13 +123,20 @@ class Encoder:
             "key_s1": spec.keys.start_up[1],
             "key_d0": spec.keys.dispatch[0],
             "key_d1": spec.keys.dispatch[1],
+            "key_t0": spec.keys.retries[0],
+            "key_t1": spec.keys.retries[1],
+            "patience": _patience_ns(spec),
+            "retries": spec.client.retries,
+            "law_backoff": self._law(spec.client.backoff),
+            "backoff_times": spec.client.backoff_times,
+            "trip_ns": spec.round_trip_ns,
             "law_service": self._law(spec.service),
             "law_first": -1 if spec.first_service is None else self._law(spec.first_service),
             "law_schedule": self._law(spec.start_up.schedule),
             "law_application": self._law(spec.start_up.application),
             "decrypt_ns": _decrypt_ns(spec),
             "policy": POLICIES[spec.scaling.policy],
-            "discipline": DISCIPLINES[spec.discipline],
+            "discipline": _discipline(spec, int(p["discipline"])),
             "dispatch": DISPATCHES[spec.dispatch],
             "slots": spec.slots,
             "queue_limit": NEVER_NS if spec.queue_limit is None else spec.queue_limit,
@@ -135,6 +146,7 @@ class Encoder:
             "request_bytes": spec.request_bytes,
             "response_bytes": spec.response_bytes,
             "cpu": spec.cpu_millis,
+            "cpu_limit": spec.most_cpu_millis,
             "memory": spec.memory_bytes,
             "gpus": spec.gpus,
             "image_id": spec.image_id,
@@ -203,12 +215,40 @@ class Encoder:
         p = self._arrays["pods"][handle]
         for name, value in source.state:
             p[name] = value
+        self._write_retries(p, source.retries)
 
-    def read_source(self, handle: int, traffic: flows.Traffic) -> Source:
-        """Where a pod's arrivals stand."""
+    def take_source(self, handle: int, traffic: flows.Traffic) -> Source:
+        """Where a pod's arrivals stand; whoever will try again is not here any more."""
         p: Row = self._arrays["pods"][handle]
         stand = tuple((name, p[name].item()) for name, _ in state.SOURCE_FIELDS)
-        return Source(traffic, int(p["epoch"]), stand)
+        return Source(traffic, int(p["epoch"]), stand, self._take_retries(p))
+
+    def _write_retries(self, p: Row, retries: tuple[tuple[int, int, int], ...]) -> None:
+        """Those that will try again, in order, as a heap in which each has one child, the next."""
+        child = -1
+        for at_ns, number, attempt in reversed(retries):
+            taken = self._arrays.take_request()
+            q = self._arrays["requests"][taken]
+            q["end"], q["index"] = at_ns, attempt << state.ATTEMPT_SHIFT | number
+            q["child"], q["sibling"] = child, -1
+            child = taken
+        p["retry_root"], p["n_waiting"] = child, len(retries)
+        p["retry_ns"] = p["clients_ns"] = retries[0][0] if retries else NEVER_NS
+
+    def _take_retries(self, p: Row) -> tuple[tuple[int, int, int], ...]:
+        """What `_write_retries` writes; its records are free again."""
+        found: list[tuple[int, int, int]] = []
+        todo = [int(p["retry_root"])]
+        while todo:
+            taken = todo.pop()
+            if taken < 0:
+                continue
+            q = self._arrays["requests"][taken]
+            index = int(q["index"])
+            found.append((int(q["end"]), index & state.NUMBER, index >> state.ATTEMPT_SHIFT))
+            todo += [int(q["child"]), int(q["sibling"])]
+            self._arrays.free_request(taken)
+        return tuple(sorted(found, key=lambda retry: (retry[0], retry[2], retry[1])))
 
     def _table(self, traffic: flows.Traffic) -> tuple[int, int, int]:
         """Where the numbers of a traffic lie: (first int, first float, length)."""
@@ -252,6 +292,20 @@ class Encoder:
             entry[0] = (*law.parameters(), 0, 0)
         self._laws[law] = self._arrays.append("laws", entry)
         return self._laws[law]
+
+
+def _discipline(spec: PodSpec, before: int) -> int:
+    """The kernel's number; a pod that could burst keeps that of one that can, for its replicas that drain."""
+    number = DISCIPLINES[spec.discipline]
+    if number == state.SLOTS and (spec.bursts or before == state.BURSTING):
+        return state.BURSTING
+    return number
+
+
+def _patience_ns(spec: PodSpec) -> int:
+    """How long the facade sees a client wait: an answer that leaves later comes too late."""
+    timeout_ns = spec.client.timeout_ns
+    return timeout_ns if timeout_ns == NEVER_NS else max(0, timeout_ns - spec.round_trip_ns)
 
 
 def _decrypt_ns(spec: PodSpec) -> int:

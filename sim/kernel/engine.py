@@ -4,7 +4,8 @@ A pod runs its own events (arrivals, completions, start-ups, ticks of its rule t
 up to its next shared one (a replica is created or ends, an image pull begins), and stops before it. Shared
 events, and every event of a pod whose replicas wait for room or for a pull, happen in one order: (time,
 class, pod_index or node). Since a pod's own events touch nothing that others see, the result is that of
-one global event list. Where `advance` is cut changes nothing: before a shared event at t happens, every
+one global event list. Where a pod may use more processor time than it reserves, every event of every pod is shared
+(see `contention`). Where `advance` is cut changes nothing: before a shared event at t happens, every
 pod has run ahead to t.
 """
 
@@ -14,13 +15,15 @@ from typing import Any
 
 from sim.kernel.arrivals import fill, start_source
 from sim.kernel.cache import compiled
+from sim.kernel.clients import fail_request, give_up
 from sim.kernel.cluster import end_replica, reconcile, retry_pending, stage_event
+from sim.kernel.contention import couple
 from sim.kernel.control import crash, evict, replace, settle
-from sim.kernel.facade import arrive
+from sim.kernel.facade import arrive, arrive_again
 from sim.kernel.heaps import drop_key, set_key
 from sim.kernel.images import pull_end
 from sim.kernel.recording import drop_cold, drop_sketch
-from sim.kernel.requests import fail_request, take_held
+from sim.kernel.requests import take_held
 from sim.kernel.rule import call_rule, wanted
 from sim.kernel.service import complete
 from sim.kernel.specs import EVICTED, TIMEOUT
@@ -29,7 +32,9 @@ from sim.kernel.state import (
     APPLY,
     ARRIVAL,
     CLASS_SHIFT,
+    CLIENTS,
     COMPLETION,
+    COUPLE,
     CRASH,
     DEADLINE,
     DONE,
@@ -47,7 +52,6 @@ from sim.kernel.state import (
     ROW_MARGIN,
     RUN_AHEAD,
     SCHEDULING,
-    SLOTS,
     STAGE,
     START_SOURCE,
     TICK,
@@ -55,8 +59,8 @@ from sim.kernel.state import (
     heap_of,
     inline,
     inner,
-    meta_at,
     nodes_of,
+    plane_at,
     pods_of,
     replicas_of,
     requests_of,
@@ -90,6 +94,11 @@ def _rare(m, p, i, t, kind):  # type: ignore[no-untyped-def]
         fail_request(m, p, i, x, t, TIMEOUT)
         set_deadline(m, p)
         set_rare(p)
+    elif kind == CLIENTS:
+        if p.retry_ns <= t:
+            arrive_again(m, p, i, t)
+        else:
+            give_up(m, p, i, t)
     else:
         reconcile(m, p, i, t)
         set_rare(p)
@@ -98,7 +107,7 @@ def _rare(m, p, i, t, kind):  # type: ignore[no-untyped-def]
 @inner
 def _drains_last(m, p):  # type: ignore[no-untyped-def]
     """Whether the next completion empties a draining replica."""
-    rep = requests_of(m)[p.first].replica if p.discipline == SLOTS else p.done_rep
+    rep = requests_of(m)[p.first].replica if p.done_rep < 0 else p.done_rep
     r = replicas_of(m)[rep]
     return r.stage == DRAINING and r.in_service == 1 and r.queued == 0
 
@@ -199,28 +208,35 @@ def _advance(m, now):  # type: ignore[no-untyped-def]
     return DONE
 
 
-def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
-    """The kernel's one entry point.
+def _drive(planes, what, i, now):  # type: ignore[no-untyped-def]
+    """The kernel's one entry point. It holds no lock: several threads may drive different planes.
 
     Args:
-        meta: address of the `META` record.
+        planes: where the planes' `META` records are; one of them unless `what` is ADVANCE.
         what: ADVANCE: process every event at or before `now`. Otherwise a change at `now`, after ADVANCE to it.
-        i: which pod (or node, for CRASH and RESTORE); ignored for ADVANCE.
+        i: which pod (or node, for CRASH and RESTORE); ignored for ADVANCE and COUPLE.
         now: instant [Unix ns].
 
     Returns:
-        DONE, or for ADVANCE also FULL: something lacked room before the next event.
+        For ADVANCE how many planes, from the first, have come to `now`: the next one, if there is one, lacked
+        room before its next event. Otherwise 0.
     """
-    m = meta_at(meta)
     if what == ADVANCE:
-        return _advance(m, now)
+        for k in range(len(planes)):
+            if _advance(plane_at(planes[k]), now) == FULL:
+                return k
+        return len(planes)
+    m = plane_at(planes[0])
     if what == CRASH:
         crash(m, i, now)
-        return DONE
+        return 0
     if what == RESTORE:
         nodes_of(m)[i].up = 1
         retry_pending(m, now)
-        return DONE
+        return 0
+    if what == COUPLE:
+        couple(m)
+        return 0
     p = pods_of(m)[i]
     if what == START_SOURCE:
         start_source(m, p, i, now)
@@ -234,11 +250,11 @@ def _drive(meta, what, i, now):  # type: ignore[no-untyped-def]
         drop_key(m, i)
         drop_cold(m, i)
         drop_sketch(m, p)
-        return DONE
+        return 0
     elif what == REKEY:
         settle(m, p)
     rekey(m, i)
-    return DONE
+    return 0
 
 
 drive: Any = compiled(_drive)

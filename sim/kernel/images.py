@@ -34,6 +34,8 @@ from sim.kernel.timers import find_stage, rekey
 def container_start(m, p, r, t):  # type: ignore[no-untyped-def]
     """The application begins to start, and the bill to run."""
     r.stage = STARTING
+    r.decryption_ns = t - r.since
+    r.since = t
     r.billed = 1
     p.n_billed += 1
     p.acc_ms -= t // 1_000_000
@@ -45,6 +47,8 @@ def container_start(m, p, r, t):  # type: ignore[no-untyped-def]
 @inner
 def _pulled(m, p, r, t):  # type: ignore[no-untyped-def]
     """The image is on the node: decryption, then the container."""
+    r.pull_ns = t - r.since
+    r.since = t
     if p.decrypt_ns > 0:
         r.stage = DECRYPTING
         r.stage_end = t + p.decrypt_ns
@@ -94,6 +98,8 @@ def _key_node(m, n):  # type: ignore[no-untyped-def]
 def turn_to_image(m, p, rep, t):  # type: ignore[no-untyped-def]
     """A placed replica turns to its image: cached, being pulled, or to be pulled."""
     r = replicas_of(m)[rep]
+    r.scheduling_ns = t - r.since
+    r.since = t
     if p.image_bytes == 0:
         _pulled(m, p, r, t)
         return

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from protocol.errors import BadInput
 from protocol.units import NEVER_NS, NS_PER_MS
-from sim.kernel import cache, readings, sketches, state
+from sim.kernel import cache, readings, sketches, state, sums
 from sim.kernel.arrays import Array, Arrays, Row
 from sim.kernel.encoding import Encoder, check
 from sim.kernel.engine import drive
@@ -29,6 +31,11 @@ class DataPlane:
         nodes: the machines; may be empty (pods without a deployment live in such a plane).
         start_ns: the world's start; offsets in traffic count from here. Equal in all planes of a world.
         draw_block: draws made at a time, from 1; None: by the number of pods. Changes speed, never a result.
+
+    Attributes:
+        address: where the plane is in memory, as `engine.drive` takes it: an array of one.
+        overcommitted: whether `totals` found more allocated on some node than it has: never, as long as the
+            kernel is right.
     """
 
     def __init__(self, nodes: Sequence[NodeSpec], *, start_ns: int, draw_block: int | None = None) -> None:
@@ -37,14 +44,21 @@ class DataPlane:
         self.start_ns = start_ns
         self.now_ns = start_ns
         self._specs: dict[int, PodSpec] = {}
-        self._hosted: set[int] = set()
+        self._hosted: set[int] = set()  # their pod_index
         self._arrays = Arrays(len(nodes), draw_block=draw_block)
         self._encoder = Encoder(self._arrays, start_ns)
+        self.address: Array = np.array([self._arrays.meta.ctypes.data], np.int64)
+        self.overcommitted = False
+        self._touched = True  # by control since the last `advance`
+        self._sums: Array = np.zeros(len(sums.SUMS), np.int64)
+        self._bills: Array = np.zeros(0, np.int64)
         for node, spec in enumerate(nodes):
             self._encoder.write_node(node, spec)
         if not drive.signatures:  # compiled, or read from the cache, once a process
             with cache.settings():
-                self._control(state.ADVANCE, 0, start_ns)
+                self.advance(start_ns)
+                self.totals(start_ns)
+                self.billed_ms(start_ns)
 
     @property
     def has_nodes(self) -> bool:
@@ -68,6 +82,7 @@ class DataPlane:
         check(spec)
         if spec.pod_index in self._hosted:
             raise BadInput(f"pod {spec.pod_index} is hosted here already")
+        self._couple(spec)
         handle = self._free_handle()
         self._encoder.write_new(handle, now_ns)
         self._specs[handle] = spec
@@ -121,7 +136,7 @@ class DataPlane:
         self._stop(handle, now_ns, state.ABSENT)
         spec = self._specs.pop(handle)
         self._hosted.remove(spec.pod_index)
-        source = self._encoder.read_source(handle, spec.traffic)
+        source = self._encoder.take_source(handle, spec.traffic)
         self._control(state.FORGET, handle, now_ns)
         self._arrays.give_pod(handle)
         return source
@@ -134,13 +149,17 @@ class DataPlane:
         for them. Arrivals go on unless `spec.traffic` differs; counters and `replica_ms` go on.
 
         Raises:
-            BadInput: `pod_index` differs; nothing was changed.
+            BadInput: `pod_index`, `client` or `round_trip_ns` differs (it is still called by the same); nothing was
+                changed.
         """
         self.advance(now_ns)
         old = self._specs[handle]
         check(spec)
         if old.pod_index != spec.pod_index:
             raise BadInput(f"pod {old.pod_index} cannot become pod {spec.pod_index}")
+        if (old.client, old.round_trip_ns) != (spec.client, spec.round_trip_ns):
+            raise BadInput(f"pod {old.pod_index} is still called by the same clients, from the same place")
+        self._couple(spec)
         self._arrays.make_control_room()
         deployed = bool(self._pod(handle)["status"] == state.DEPLOYED)
         desired = int(self._pod(handle)["desired"])
@@ -197,9 +216,19 @@ class DataPlane:
         """Processes every event at or before `now_ns`, and none later."""
         if now_ns < self.now_ns:
             raise BadInput(f"now_ns {now_ns} is before {self.now_ns}: time does not go back")
-        self.now_ns = now_ns
-        while drive(self._arrays.meta_at, state.ADVANCE, 0, now_ns) == state.FULL:
-            self._arrays.make_room()
+        if now_ns == self.now_ns and not self._touched:
+            return
+        while not drive(self.address, state.ADVANCE, 0, now_ns):
+            self.make_room()
+        self.arrived(now_ns)
+
+    def make_room(self) -> None:
+        """Room for whatever `engine.drive` lacked; then it goes on."""
+        self._arrays.make_room()
+
+    def arrived(self, now_ns: int) -> None:
+        """`engine.drive` has processed every event at or before `now_ns`."""
+        self.now_ns, self._touched = now_ns, False
 
     def next_event_ns(self) -> int:
         """A lower bound of the next instant at which anything happens; `NEVER_NS`: nothing will."""
@@ -218,15 +247,11 @@ class DataPlane:
     def billed_ms(self, now_ns: int) -> list[int]:
         """`replica_ms` of every handle at once; what stands at a handle that is not in use means nothing."""
         self.advance(now_ns)
-        pods = self._arrays["pods"]
-        billed: list[int] = (pods["acc_ms"] + pods["n_billed"] * (now_ns // NS_PER_MS)).tolist()
+        if len(self._bills) != len(self._arrays["pods"]):
+            self._bills = np.zeros(len(self._arrays["pods"]), np.int64)
+        sums.bills(self.address[0], now_ns, self._bills)
+        billed: list[int] = self._bills.tolist()
         return billed
-
-    @property
-    def overcommitted(self) -> bool:
-        """Whether more is allocated on some node than it has: never, as long as the kernel is right."""
-        nodes = self._arrays["nodes"][: self._arrays.node_count]
-        return any(int(nodes[name].min()) < 0 for name in ("cpu_free", "memory_free", "gpus_free"))
 
     def counters(self, handle: int, now_ns: int) -> PodCounters:
         """What the pod has done since `host`, and what it has now."""
@@ -236,11 +261,26 @@ class DataPlane:
     def totals(self, now_ns: int) -> dict[str, int]:
         """Sums over the pods hosted now: the counts of `PodCounters`, with `failed` over all reasons.
 
-        Also `cpu_millis`, what is allocated on the nodes, and `cpu_capacity_millis`, what those that are up have.
+        Also `cpu_millis`, what is allocated on the nodes, `cpu_capacity_millis`, what those that are up have, and
+        what the busy replicas want and get: `cpu_wanted_millis`, `cpu_given_millis`.
         """
         self.advance(now_ns)
-        nodes = self._arrays["nodes"][: self._arrays.node_count]
-        return readings.totals(self._arrays["pods"], self._arrays["fails"], nodes)
+        self.overcommitted = sums.sums(self.address[0], self._sums) < 0
+        totals = dict(zip(sums.SUMS, self._sums.tolist(), strict=True))
+        totals["cpu_given_millis"] = totals["cpu_wanted_millis"]
+        if self._arrays.meta[0]["coupled"]:
+            totals["cpu_given_millis"] = round(readings.processors(self._arrays["replicas"])[1])
+        return totals
+
+    @property
+    def has_transitions(self) -> bool:
+        """Whether `take_transitions` would give any."""
+        return self._arrays.has("rows")
+
+    @property
+    def hosted_count(self) -> int:
+        """How many pods are hosted."""
+        return len(self._specs)
 
     def take_transitions(self) -> Array:
         """Changes up to the last `advance` and since the last call, by (t_ns, pod_index), in order within.
@@ -255,13 +295,14 @@ class DataPlane:
         """Sampled requests that ended up to the last `advance` and since the last call.
 
         Columns `pod_index`, `index`, `arrival_ns`, `start_ns` (-1: service never began), `end_ns`, `outcome`
-        (an index into `OUTCOMES`), `cold` (0 or 1), `replica` (its ordinal in the pod; -1: none), sorted by
-        (end_ns, pod_index, index).
+        (an index into `OUTCOMES`), `cold` (0 or 1), `replica` (its ordinal in the pod; -1: none), `attempt` (0: the
+        first), and of the replica that served a cold one `scheduling_ns`, `pull_ns`, `decryption_ns`,
+        `application_ns` (otherwise -1), sorted by (end_ns, pod_index, index).
         """
         return readings.in_order(self._arrays.take("samples"), "end_ns", "pod_index", "index")
 
     def sketch(self, handle: int) -> sketches.Sketch:
-        """Latencies of the pod's served requests since `host`, up to the last `advance`."""
+        """Latencies of the pod's served requests since `host`, up to the last `advance`, as their clients see them."""
         which = int(self._pod(handle)["sketch"])
         if which < 0:
             return sketches.empty()
@@ -274,9 +315,10 @@ class DataPlane:
         return sketches.gathered(self._arrays["cold"][handle], self._arrays["pages"])
 
     def node_use(self, node: int, now_ns: int) -> NodeUse:
-        """What is allocated on a node."""
+        """What is allocated on a node, and what its busy replicas use."""
         self.advance(now_ns)
-        return readings.node_use(self._node(node))
+        replicas = self._arrays["replicas"]
+        return readings.node_use(self._node(node), replicas[replicas["node"] == node])
 
     # ---- inside ----
 
@@ -292,7 +334,13 @@ class DataPlane:
 
     def _control(self, what: int, entity: int, now_ns: int) -> None:
         """Tells the kernel of a change to a pod or a node; the plane is advanced to `now_ns`."""
-        drive(self._arrays.meta_at, what, entity, now_ns)
+        drive(self.address, what, entity, now_ns)
+        self._touched = True
+
+    def _couple(self, spec: PodSpec) -> None:
+        """A pod that can use processor time which others leave makes every event here a shared one, for good."""
+        if spec.bursts and self.has_nodes and not self._arrays.meta[0]["coupled"]:
+            self._control(state.COUPLE, 0, self.now_ns)
 
     def _stop(self, handle: int, now_ns: int, status: int) -> None:
         self.advance(now_ns)

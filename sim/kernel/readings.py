@@ -6,6 +6,7 @@ is advanced.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -19,23 +20,18 @@ COUNTED: Final = (
     *("arrivals", "served", "cold", "starts", "delayed", "bytes_in", "bytes_out", "n_held", "n_queued"),
     *("n_service", "n_unplaced", "n_starting", "n_ready", "n_busy", "n_drain", "n_billed", "wait_ns"),
     *("latency_ns", "i_system", "i_unplaced", "i_starting", "i_ready", "i_busy", "i_drain", "acc_ms"),
+    *(
+        "retried",
+        "lost",
+        "n_waiting",
+        "warmed",
+        "scheduling_ns",
+        "pull_ns",
+        "decryption_ns",
+        "application_ns",
+    ),
 )
 """What of a pod's record its counters are made of."""
-TOTALS: Final = {
-    "arrivals": "arrivals",
-    "served": "served",
-    "cold": "cold",
-    "held": "n_held",
-    "queued": "n_queued",
-    "in_flight": "n_service",
-    "unplaced": "n_unplaced",
-    "starting": "n_starting",
-    "idle": "n_ready",
-    "busy": "n_busy",
-    "draining": "n_drain",
-    "billed": "n_billed",
-}
-"""Each count of `totals`, and what of a pod's record it adds up; of `idle` the busy ones are taken off."""
 
 
 def counters(pod: Row, fails: Array, now_ns: int) -> PodCounters:
@@ -79,22 +75,20 @@ def counters(pod: Row, fails: Array, now_ns: int) -> PodCounters:
         busy_replica_ns=busy_ns,
         draining_replica_ns=integral("i_drain", p["n_drain"]),
         billed_ms=p["acc_ms"] + p["n_billed"] * (now_ns // NS_PER_MS),
+        retried=p["retried"],
+        lost=p["lost"],
+        waiting=p["n_waiting"],
+        warmed=p["warmed"],
+        scheduling_ns=p["scheduling_ns"],
+        pull_ns=p["pull_ns"],
+        decryption_ns=p["decryption_ns"],
+        application_ns=p["application_ns"],
     )
 
 
-def totals(pods: Array, fails: Array, nodes: Array) -> dict[str, int]:
-    """Sums over the pods that are in use and over the nodes: see `DataPlane.totals`."""
-    used = pods["used"] == 1
-    sums = {name: int(pods[field][used].sum()) for name, field in TOTALS.items()}
-    sums["failed"] = int(fails[used].sum()) - int(fails[used, SERVED].sum())
-    sums["idle"] -= sums["busy"]
-    sums["cpu_millis"] = int((nodes["cpu"] - nodes["cpu_free"]).sum())
-    sums["cpu_capacity_millis"] = int(nodes["cpu"][nodes["up"] == 1].sum())
-    return sums
-
-
-def node_use(node: Row) -> NodeUse:
-    """What is allocated on a node, from its record."""
+def node_use(node: Row, replicas: Array) -> NodeUse:
+    """What is allocated on a node, from its record, and what the busy ones among `replicas`, which are on it, use."""
+    wanted, given = processors(replicas)
     return NodeUse(
         up=bool(node["up"]),
         cpu_millis=int(node["cpu"] - node["cpu_free"]),
@@ -102,7 +96,15 @@ def node_use(node: Row) -> NodeUse:
         gpus=int(node["gpus"] - node["gpus_free"]),
         cached_bytes=int(node["cache_used"]),
         pulls=int(node["n_pulls"]),
+        cpu_wanted_millis=wanted,
+        cpu_given_millis=given,
     )
+
+
+def processors(replicas: Array) -> tuple[int, float]:
+    """What those of the replicas that are busy want, and what they get [millicores]; in no order, to the last bit."""
+    busy = replicas[replicas["in_service"] > 0]
+    return int(busy["cpu_limit"].sum()), math.fsum(busy["cpu_limit"] * busy["speed"])
 
 
 def in_order(rows: Array, *columns: str) -> Array:

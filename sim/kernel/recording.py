@@ -10,15 +10,18 @@ from __future__ import annotations
 import numpy as np
 
 from sim.kernel.state import (
+    ATTEMPT_SHIFT,
     BUCKET_SHIFT,
     BUCKETS,
     FIRST_BUCKET,
+    NUMBER,
     OCTAVES,
     PAGE,
     cold_of,
     inline,
     inner,
     page_of,
+    replicas_of,
     rows_of,
     samples_of,
     sketch_of,
@@ -38,19 +41,37 @@ def write_row(m, p, t, kind, a, b):  # type: ignore[no-untyped-def]
 
 
 @inline
-def sample(m, p, index, arrival, start, end, outcome, cold, ordinal):  # type: ignore[no-untyped-def]
-    """Records a request that has ended, when it is one of the sampled."""
-    if p.sample_every > 0 and index % p.sample_every == 0:
-        s = samples_of(m)[m.samples_used]
-        m.samples_used += 1
-        s.pod_index = p.pod_index
-        s.index = index
-        s.arrival_ns = arrival
-        s.start_ns = start
-        s.end_ns = end
-        s.outcome = outcome
-        s.cold = cold
-        s.replica = ordinal
+def sample(m, p, index, arrival, start, end, outcome, cold, rep):  # type: ignore[no-untyped-def]
+    """Records a request that has ended, when it is one of the sampled; `rep` served it (-1: none did)."""
+    if p.sample_every > 0 and (index & NUMBER) % p.sample_every == 0:
+        _sample(m, p, index, arrival, start, end, outcome, cold, rep)
+
+
+@inner
+def _sample(m, p, index, arrival, start, end, outcome, cold, rep):  # type: ignore[no-untyped-def]
+    s = samples_of(m)[m.samples_used]
+    m.samples_used += 1
+    s.pod_index = p.pod_index
+    s.index = index & NUMBER
+    s.attempt = index >> ATTEMPT_SHIFT
+    s.arrival_ns = arrival
+    s.start_ns = start
+    s.end_ns = end
+    s.outcome = outcome
+    s.cold = cold
+    s.replica = -1
+    s.scheduling_ns = -1
+    s.pull_ns = -1
+    s.decryption_ns = -1
+    s.application_ns = -1
+    if rep >= 0:
+        r = replicas_of(m)[rep]
+        s.replica = r.ordinal
+        if cold != 0:
+            s.scheduling_ns = r.scheduling_ns
+            s.pull_ns = r.pull_ns
+            s.decryption_ns = r.decryption_ns
+            s.application_ns = r.application_ns
 
 
 @inline

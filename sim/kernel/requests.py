@@ -1,13 +1,11 @@
-"""Requests in compiled code: taken from the pool, linked into the lists in which they wait, failed.
+"""Requests in compiled code: taken from the pool, and linked into the lists in which they wait.
 
 A request waits at the facade (`held`) or at a replica (its queue); both lists are linked through `next`.
 """
 
 from __future__ import annotations
 
-from sim.kernel.recording import sample
-from sim.kernel.rule import keda_touch
-from sim.kernel.state import KEDA, fails_of, inline, inner, replicas_of, requests_of, state_of
+from sim.kernel.state import inline, inner, requests_of
 
 
 @inline
@@ -83,16 +81,3 @@ def push_queue(m, p, r, x):  # type: ignore[no-untyped-def]
     r.queue_tail = x
     r.queued += 1
     p.n_queued += 1
-
-
-@inner
-def fail_request(m, p, i, x, t, outcome):  # type: ignore[no-untyped-def]
-    """A request in the system fails; the caller has taken it out of its list or heap and its count."""
-    q = requests_of(m)[x]
-    fails_of(m, i)[outcome] += 1
-    p.i_system += t
-    if p.policy == KEDA:
-        keda_touch(state_of(m, i), t)
-    ordinal = replicas_of(m)[q.replica].ordinal if q.replica >= 0 else -1
-    sample(m, p, q.index, q.arrival, q.start, t, outcome, q.cold, ordinal)
-    release(m, x)

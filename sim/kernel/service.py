@@ -1,7 +1,7 @@
 """Service in compiled code: which replica a request goes to, how its service begins and how it ends.
 
 What is in service under `slots` is in one order a pod, by the instant at which it finishes (`heaps`); under
-`processor_sharing` see `sharing`.
+`processor_sharing`, and on replicas that can burst, in one a replica: see `sharing` and `contention`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from sim.kernel.chance import duration_ns, uniforms
+from sim.kernel.clients import answers
+from sim.kernel.contention import bursts, contend
 from sim.kernel.heaps import pop, put_served, take_served
 from sim.kernel.recording import count_cold, count_served, sample, write_row
 from sim.kernel.replicas import push_idle
@@ -20,10 +22,12 @@ from sim.kernel.state import (
     CENTRAL,
     KEDA,
     NEVER,
+    NUMBER,
     PER_REQUEST,
     RANDOM,
     READY,
     ROUND_ROBIN,
+    SHARING,
     SLOTS,
     inline,
     inner,
@@ -86,10 +90,42 @@ def choose(m, p, index):  # type: ignore[no-untyped-def]
 @inner
 def _first_of_fresh(m, p, q):  # type: ignore[no-untyped-def]
     if p.law_first >= 0:
-        _, u = uniforms(p.key_r0, p.key_r1, q.index)
+        if q.index > NUMBER:
+            _, u = uniforms(p.key_t0, p.key_t1, q.index)
+        else:
+            _, u = uniforms(p.key_r0, p.key_r1, q.index)
         q.demand = duration_ns(m, p.law_first, u)
     if p.policy == PER_REQUEST:
         q.cold = 1
+
+
+@inner
+def _begin_on_its_own(m, p, r, x, t):  # type: ignore[no-untyped-def]
+    """As `begin` where the order of a replica may rule, and not the pod's."""
+    requests = requests_of(m)
+    if p.discipline == SHARING or bursts(r):
+        begin_shared(m, p, r, x, t)
+        r.in_service += 1
+        share_next(m, p, r)
+    else:
+        requests[x].end = t + requests[x].demand
+        put_served(requests, p, x)
+        r.in_service += 1
+    share_least(m, p)
+
+
+@inner
+def _take_done(m, p, t):  # type: ignore[no-untyped-def]
+    """Takes the request that is served next out of its order, where that of a replica may rule, and not the pod's."""
+    requests = requests_of(m)
+    if p.done_rep < 0:
+        return take_served(requests, p)
+    r = replicas_of(m)[p.done_rep]
+    x = r.root
+    share_until(p, r, t)
+    r.v = max(r.v, np.int64(requests[x].end).view(np.float64))
+    r.root = pop(requests, x)
+    return x
 
 
 @inline
@@ -112,14 +148,13 @@ def begin(m, p, i, rep, x, t):  # type: ignore[no-untyped-def]
         put_served(requests, p, x)
         r.in_service += 1
     else:
-        begin_shared(m, p, r, x, t)
-        r.in_service += 1
-        share_next(m, p, r)
-        share_least(m, p)
+        _begin_on_its_own(m, p, r, x, t)
     p.n_service += 1
     if r.in_service == 1 and r.stage == READY:
         p.n_busy += 1
         p.i_busy -= t
+        if m.coupled != 0:
+            contend(m, r.node, t)
 
 
 @inner
@@ -127,7 +162,7 @@ def flush_held(m, p, i, rep, t):  # type: ignore[no-untyped-def]
     """The replica `rep` has just become ready: what is held goes to it, as far as its dispatch allows."""
     r = replicas_of(m)[rep]
     while p.held_head >= 0:
-        if p.discipline == SLOTS and r.in_service >= p.slots:
+        if p.discipline != SHARING and r.in_service >= p.slots:
             if p.dispatch == CENTRAL or p.policy == PER_REQUEST:
                 return
             push_queue(m, p, r, take_held(m, p))
@@ -136,37 +171,39 @@ def flush_held(m, p, i, rep, t):  # type: ignore[no-untyped-def]
 
 
 @inline
-def complete(m, p, i, t):  # type: ignore[no-untyped-def]
-    """The next completion of a pod. Returns the replica if it was draining and is now empty, otherwise -1."""
-    requests = requests_of(m)
-    replicas = replicas_of(m)
-    if p.discipline == SLOTS:
-        x = take_served(requests, p)
-        rep = int(requests[x].replica)
-        r = replicas[rep]
-    else:
-        rep = p.done_rep
-        r = replicas[rep]
-        x = r.root
-        share_until(p, r, t)
-        r.v = max(r.v, np.int64(requests[x].end).view(np.float64))
-        r.root = pop(requests, x)
-    q = requests[x]
+def _answer(m, p, i, x, rep, t):  # type: ignore[no-untyped-def]
+    """Request `x` is served: its client has the answer."""
+    q = requests_of(m)[x]
     latency = t - q.arrival
     p.served += 1
     p.latency_ns += latency
-    count_served(m, p, latency)
+    count_served(m, p, latency + p.trip_ns)
     if q.cold != 0:
         p.cold += 1
-        count_cold(m, i, latency)
+        count_cold(m, i, latency + p.trip_ns)
     p.i_system += t
+    p.n_service -= 1
     p.bytes_in += p.request_bytes
     p.bytes_out += p.response_bytes
     if p.policy == KEDA:
         keda_touch(state_of(m, i), t)
-    sample(m, p, q.index, q.arrival, q.start, t, 0, q.cold, r.ordinal)
+    sample(m, p, q.index, q.arrival, q.start, t, 0, q.cold, rep)
     if p.byte_rows != 0:
         write_row(m, p, t, BYTES_ROW, p.bytes_out, p.bytes_in)
+
+
+@inline
+def complete(m, p, i, t):  # type: ignore[no-untyped-def]
+    """The next completion of a pod. Returns the replica if it was draining and is now empty, otherwise -1."""
+    requests = requests_of(m)
+    if p.discipline == SLOTS:
+        x = take_served(requests, p)
+    else:
+        x = _take_done(m, p, t)
+    rep = int(requests[x].replica)
+    r = replicas_of(m)[rep]
+    if p.patience == NEVER or answers(m, p, x):
+        _answer(m, p, i, x, rep, t)
     release(m, x)
     following = -1
     if r.queue_head >= 0:
@@ -176,11 +213,12 @@ def complete(m, p, i, t):  # type: ignore[no-untyped-def]
     if following >= 0:
         begin(m, p, i, rep, following, t)
     r.in_service -= 1
-    p.n_service -= 1
     if p.discipline != SLOTS:
         share_next(m, p, r)
         share_least(m, p)
     if r.in_service == 0:
+        if m.coupled != 0:
+            contend(m, r.node, t)
         if r.stage == READY:
             p.n_busy -= 1
             p.i_busy += t

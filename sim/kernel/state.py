@@ -35,6 +35,7 @@ RESTORE: Final = 5
 REPLACE: Final = 6
 REKEY: Final = 7
 FORGET: Final = 8
+COUPLE: Final = 9
 
 # Classes of events, in the order in which they happen at equal instants. Within a class: by pod_index or
 # node number. RUN_AHEAD is no event: a pod that shares nothing now runs its own events ahead first.
@@ -45,8 +46,9 @@ STAGE: Final = 3  # a replica's next stage: placed → pulling → decrypting �
 ARRIVAL: Final = 4
 EXPIRY: Final = 5  # per_request: the longest idle replica's time is over
 DEADLINE: Final = 6  # the first held request gives up
-TICK: Final = 7  # the scaling rule is due
-APPLY: Final = 8  # what the rule wants is carried out
+CLIENTS: Final = 7  # a client tries again, or gives up
+TICK: Final = 8  # the scaling rule is due
+APPLY: Final = 9  # what the rule wants is carried out
 CLASS_SHIFT: Final = 40  # order = class << 40 | id
 
 # A pod's status.
@@ -61,6 +63,7 @@ PER_REQUEST: Final = 2
 FIXED: Final = 3
 SLOTS: Final = 0
 SHARING: Final = 1
+BURSTING: Final = 2  # slots, and some replicas may use more than they reserve
 LEAST: Final = 0
 CENTRAL: Final = 1
 RANDOM: Final = 2
@@ -80,6 +83,10 @@ DECRYPTING: Final = 3
 STARTING: Final = 4
 READY: Final = 5
 DRAINING: Final = 6
+
+# A request in compiled code is called by its number and, above it, its attempt: 0 for the first.
+ATTEMPT_SHIFT: Final = 40
+NUMBER: Final = (1 << ATTEMPT_SHIFT) - 1
 
 # Kinds of transition rows.
 REPLICAS_ROW: Final = 0
@@ -105,6 +112,7 @@ POD = np.dtype([
     ("n_drain", "i8"), ("idle_top", "i8"), ("idle_bottom", "i8"), ("desired", "i8"),
     ("traffic", "i8"), ("done_rep", "i8"), ("law_first", "i8"), ("law_service", "i8"),
     ("bytes_in", "i8"), ("bytes_out", "i8"), ("request_bytes", "i8"), ("response_bytes", "i8"),
+    ("patience", "i8"), ("trip_ns", "i8"),  # how long the facade sees a client wait; to the client and back
     ("key_r0", "u4"), ("key_r1", "u4"), ("key_b0", "u4"), ("key_b1", "u4"),
     ("key_s0", "u4"), ("key_s1", "u4"), ("key_d0", "u4"), ("key_d1", "u4"),
     # Timers of the rarer events.
@@ -120,25 +128,40 @@ POD = np.dtype([
     ("kpa_area", "i8"), ("kpa_last", "i8"), ("min_replicas", "i8"), ("max_replicas", "i8"), ("idle_ns", "i8"),
     ("cpu", "i8"), ("memory", "i8"), ("gpus", "i8"), ("image_id", "i8"), ("image_bytes", "i8"),
     ("decrypt_ns", "i8"), ("law_schedule", "i8"), ("law_application", "i8"), ("starts", "i8"),
-    ("pod_index", "i8"), ("used", "i8"),
+    ("pod_index", "i8"), ("used", "i8"), ("cpu_limit", "i8"),
+    # Clients: whoever is there, by arrival; those that will try again.
+    ("line_head", "i8"), ("line_tail", "i8"), ("give_up_ns", "i8"),
+    ("retries", "i8"), ("law_backoff", "i8"), ("backoff_times", "f8"), ("retry_root", "i8"), ("retry_ns", "i8"),
+    ("clients_ns", "i8"), ("n_waiting", "i8"), ("retried", "i8"), ("lost", "i8"),
+    ("key_t0", "u4"), ("key_t1", "u4"),
+    # What it took replicas to become ready.
+    ("warmed", "i8"), ("scheduling_ns", "i8"), ("pull_ns", "i8"), ("decryption_ns", "i8"), ("application_ns", "i8"),
 ])
 REPLICA = np.dtype([
     ("pod", "i8"), ("ordinal", "i8"), ("stage", "i8"), ("node", "i8"), ("prev", "i8"), ("next", "i8"),
     ("in_service", "i8"), ("queued", "i8"), ("queue_head", "i8"), ("queue_tail", "i8"), ("begun", "i8"),
     ("idle_prev", "i8"), ("idle_next", "i8"), ("in_idle", "i8"), ("idle_since", "i8"), ("stage_end", "i8"),
     ("billed", "i8"), ("pull", "i8"), ("link_prev", "i8"), ("link_next", "i8"),  # pending list or pull's waiters
-    ("root", "i8"), ("v_last", "i8"), ("next_ns", "i8"), ("v", "f8"),  # processor sharing
+    ("root", "i8"), ("v_last", "i8"), ("next_ns", "i8"), ("v", "f8"),  # processor sharing and contention
     ("cpu", "i8"), ("memory", "i8"), ("gpus", "i8"),  # what it holds on its node
+    ("cpu_limit", "i8"), ("speed", "f8"), ("mate_prev", "i8"), ("mate_next", "i8"),  # contention
+    ("slots", "i8"),  # of the version that it runs
+    ("since", "i8"),  # when its present stage began; then what each stage took
+    ("scheduling_ns", "i8"), ("pull_ns", "i8"), ("decryption_ns", "i8"), ("application_ns", "i8"),
 ])
 REQUEST = np.dtype([
     ("arrival", "i8"), ("start", "i8"), ("end", "i8"), ("demand", "i8"), ("index", "i8"),
     ("replica", "i4"), ("next", "i4"), ("child", "i4"), ("sibling", "i4"), ("cold", "i4"), ("pad", "i4"),
+])
+LINE = np.dtype([  # of a request among its pod's clients, where these have a timeout
+    ("older", "i4"), ("younger", "i4"), ("gone", "i4"), ("pad", "i4"),
 ])
 NODE = np.dtype([
     ("cpu_free", "i8"), ("memory_free", "i8"), ("gpus_free", "i8"), ("cpu", "i8"), ("memory", "i8"),
     ("gpus", "i8"), ("up", "i8"), ("bandwidth", "i8"), ("cache_bytes", "i8"), ("cache_used", "i8"),
     ("cache_head", "i8"), ("stamp", "i8"), ("pull_head", "i8"), ("n_pulls", "i8"), ("v", "f8"),
     ("v_last", "i8"), ("next_ns", "i8"), ("heap_pos", "i8"),
+    ("replica_head", "i8"), ("level", "f8"),  # contention
 ])
 PULL = np.dtype([
     ("node", "i8"), ("image", "i8"), ("bytes", "i8"), ("target", "f8"), ("next", "i8"), ("waiters", "i8"),
@@ -149,19 +172,22 @@ LAW = np.dtype([("code", "i8"), ("a", "f8"), ("b", "f8"), ("lo", "i8"), ("n", "i
 TRANSITION = np.dtype([("t_ns", "i8"), ("pod_index", "i8"), ("kind", "i8"), ("a", "i8"), ("b", "i8")])
 SAMPLE = np.dtype([
     ("pod_index", "i8"), ("index", "i8"), ("arrival_ns", "i8"), ("start_ns", "i8"), ("end_ns", "i8"),
-    ("outcome", "i8"), ("cold", "i8"), ("replica", "i8"),
+    ("outcome", "i8"), ("cold", "i8"), ("replica", "i8"), ("attempt", "i8"),
+    ("scheduling_ns", "i8"), ("pull_ns", "i8"), ("decryption_ns", "i8"), ("application_ns", "i8"),
 ])
 ARRAYS: Final = (
     "pods", "replicas", "requests", "nodes", "pulls", "cached", "heap", "laws", "rows", "samples", "pages",
+    "states", "places", "params", "gaps", "demands", "fails", "sketches", "cold", "ints", "floats",
+    "lines",
 )
+COUNTED: Final = ("pods", "replicas", "nodes", "rows", "samples")  # of these the kernel knows the length
+
 META = np.dtype([
-    *((f"{name}_at", "i8") for name in ARRAYS), *((f"{name}_n", "i8") for name in ARRAYS),
-    ("states_at", "i8"), ("places_at", "i8"), ("params_at", "i8"), ("gaps_at", "i8"), ("demands_at", "i8"), ("fails_at", "i8"),
-    ("sketches_at", "i8"), ("cold_at", "i8"), ("ints_at", "i8"), ("floats_at", "i8"), ("ints_n", "i8"),
-    ("floats_n", "i8"), ("block", "i8"), ("heap_used", "i8"), ("rows_used", "i8"), ("samples_used", "i8"),
-    ("request_free", "i8"), ("replica_free", "i8"), ("replica_free_n", "i8"), ("pull_free", "i8"),
-    ("cached_free", "i8"), ("page_free", "i8"), ("sketch_free", "i8"), ("pend_head", "i8"), ("pend_tail", "i8"), ("isolated", "i8"),
-    ("wanted", "i8"),
+    *((f"{name}_at", "i8") for name in ARRAYS), *((f"{name}_n", "i8") for name in COUNTED),
+    ("block", "i8"), ("heap_used", "i8"), ("rows_used", "i8"), ("samples_used", "i8"), ("request_free", "i8"),
+    ("replica_free", "i8"), ("replica_free_n", "i8"), ("pull_free", "i8"), ("cached_free", "i8"),
+    ("page_free", "i8"), ("sketch_free", "i8"), ("pend_head", "i8"), ("pend_tail", "i8"), ("isolated", "i8"),
+    ("wanted", "i8"), ("coupled", "i8"),
 ])
 # fmt: on
 
@@ -188,12 +214,13 @@ def inline(function: Any) -> Any:
     )(function)
 
 
-meta_at: Final = row_at("meta", META)
+plane_at: Final = row_at("meta", META)
 # Every table, and the part of one that belongs to pod i.
 pods_of: Final = table_of(META, "pods", POD)
 fetch_pod: Final = fetcher(pods_of, 8)  # what an arrival or a completion touches
 replicas_of: Final = table_of(META, "replicas", REPLICA)
 requests_of: Final = table_of(META, "requests", REQUEST)
+lines_of: Final = table_of(META, "lines", LINE)  # where each request stands among its pod's clients
 nodes_of: Final = table_of(META, "nodes", NODE)
 pulls_of: Final = table_of(META, "pulls", PULL)
 cached_of: Final = table_of(META, "cached", CACHED)

@@ -7,6 +7,7 @@ from sim.kernel.state import (
     APPLY,
     ARRIVAL,
     CLASS_SHIFT,
+    CLIENTS,
     COMPLETION,
     DEADLINE,
     EXPIRY,
@@ -51,6 +52,9 @@ def set_rare(p):  # type: ignore[no-untyped-def]
     if p.deadline_ns < ns:
         ns = p.deadline_ns
         kind = DEADLINE
+    if p.clients_ns < ns:
+        ns = p.clients_ns
+        kind = CLIENTS
     if p.tick_ns < ns:
         ns = p.tick_ns
         kind = TICK
@@ -79,13 +83,14 @@ def next_of(p):  # type: ignore[no-untyped-def]
 def rekey(m, i):  # type: ignore[no-untyped-def]
     """Puts a pod where it belongs in the plane's order.
 
-    A pod whose future hangs on others (a replica waits for room or for a pull) stands at its very next event.
-    Any other may run its own events ahead, as soon as its next event is reached and before anything shared.
+    A pod whose future hangs on others (a replica waits for room or for a pull, or something in the plane may use
+    processor time that others do not) stands at its very next event. Any other may run its own events ahead, as
+    soon as its next event is reached and before anything shared.
     """
     p = pods_of(m)[i]
     set_rare(p)
     ns, kind = next_of(p)
-    if p.n_unplaced == 0 and p.n_pulling == 0:
+    if p.n_unplaced == 0 and p.n_pulling == 0 and m.coupled == 0:
         kind = RUN_AHEAD
     set_key(m, i, ns, (kind << CLASS_SHIFT) | p.pod_index)
 

@@ -67,9 +67,13 @@ class Deployment(NamedTuple):
         Name | None,
         "why it ended: `exhausted`, `unlocked`, `deleted`, `provider_lost`, or the rule that refused",
     ] = None
-    arrivals: Annotated[Count, "requests that arrived"] = 0
+    arrivals: Annotated[Count, "requests that arrived; one that is tried again counts for each attempt"] = 0
+    retried: Annotated[Count, "of them, attempts after a request's first"] = 0
     served: Annotated[Count, "requests answered"] = 0
-    failed_timeout: Annotated[Count, "requests that gave up waiting"] = 0
+    failed_timeout: Annotated[Count, "requests that the facade held for as long as it may (`wait_limit`)"] = 0
+    failed_client_timeout: Annotated[
+        Count, "requests whose client gave up (`client.timeout`), waiting or in service"
+    ] = 0
     failed_unreachable: Annotated[Count, "requests that found no way to the provider"] = 0
     failed_crashed: Annotated[Count, "requests lost with a crashed node or replica"] = 0
     failed_evicted: Annotated[Count, "requests in flight when the pod was removed"] = 0
@@ -78,9 +82,18 @@ class Deployment(NamedTuple):
     pending_at_end: Annotated[Count, "requests held, queued or in service when the row was written"] = 0
     cold: Annotated[Count, "requests served that waited for a replica to start"] = 0
     replica_starts: Annotated[Count, "replicas started"] = 0
+    replicas_ready: Annotated[Count, "of them, those that became ready"] = 0
+    scheduling_ns: Annotated[
+        Integral, "what it took those to be placed (waiting for room included) and scheduled"
+    ] = 0
+    pull_ns: Annotated[Integral, "then, to wait for the image; 0 where it was cached"] = 0
+    decryption_ns: Annotated[Integral, "then, to decrypt it"] = 0
+    application_ns: Annotated[
+        Integral, "then, to start the application; the four sum to creation until ready"
+    ] = 0
     starting_ns: Annotated[Integral, "replica time spent starting, pulls and waiting for room included"] = 0
     idle_ns: Annotated[Integral, "replica time ready with nothing to do"] = 0
-    busy_ns: Annotated[Integral, "replica time serving"] = 0
+    busy_ns: Annotated[Integral, "replica time serving, also for clients that have given up"] = 0
     draining_ns: Annotated[Integral, "replica time finishing before its end"] = 0
     billed_replica_ms: Annotated[
         int, Kind("int64", "replica-ms"), "replica time billed: from container start to its end"
@@ -89,6 +102,9 @@ class Deployment(NamedTuple):
     paid: Annotated[Money, "what the provider has claimed of it"] = 0
     unpaid: Annotated[Money, "what was served and can no longer be claimed"] = 0
     price_table: Annotated[Number | None, "the pricing table agreed on; null when refused"] = None
+    round_trip_ns: Annotated[
+        Span, "from the pod's callers to the provider and back; part of all latencies"
+    ] = 0
     latency_p50_ms: Annotated[
         Latency | None, "half the requests were answered within; null when none was"
     ] = None
@@ -194,9 +210,15 @@ class PublisherEnd(NamedTuple):
     returned: Annotated[Money, "got back from its channels"] = 0
     locked_at_end: Annotated[Money, "still in its channels"] = 0
     gas_wei: Annotated[Wei, "fees of its transactions"] = 0
-    arrivals: Annotated[Count, "requests that its users made, deployed or not"] = 0
+    arrivals: Annotated[
+        Count,
+        "requests that its users made, deployed or not; one that is tried again counts for each attempt",
+    ] = 0
+    retried: Annotated[Count, "of them, attempts after a request's first"] = 0
     served: Annotated[Count, "requests answered"] = 0
-    failed: Annotated[Count, "requests not answered, those that found it not deployed included"] = 0
+    failed: Annotated[Count, "attempts not answered, those that found it not deployed included"] = 0
+    lost: Annotated[Count, "requests never answered: the last attempt failed"] = 0
+    waiting_at_end: Annotated[Count, "requests that failed and would have been tried again"] = 0
     evicted: Annotated[Count, "times it was removed because its funds ran out"] = 0
     state: Annotated[Name, "`running`, `suspended`, `evicted`, `deleted`, `searching` or `gone`"] = "running"
 
@@ -241,12 +263,14 @@ class Sample(NamedTuple):
     returned: Annotated[Money, "given back to publishers since the run's start"] = 0
     allocated_cpu_millis: Annotated[MilliCpu, "CPU reserved by replicas"] = 0
     capacity_cpu_millis: Annotated[MilliCpu, "CPU of the nodes that are up"] = 0
+    wanted_cpu_millis: Annotated[MilliCpu, "CPU that the replicas that serve could use"] = 0
+    given_cpu_millis: Annotated[MilliCpu, "CPU that they get; less than they want is contention"] = 0
 
 
 class LatencyCount(NamedTuple):
     """Latency as a mergeable sketch: how many requests fell into each bucket.
 
-    Latency is from arrival to answer, and every request counted was answered: `all` counts are a deployment's
+    Latency is as the client sees it, of one attempt: from arrival to answer and the network's round trip. Every request counted was answered: `all` counts are a deployment's
     `served`, `cold` counts its `cold`.
 
     A bucket is the upper 18 bits of the latency in ns as a float64: 64 buckets an octave, at most 1.6 % wide.
@@ -264,7 +288,10 @@ class LatencyCount(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Single requests, sampled at the rate the scenario's `output` states."""
+    """Single requests, sampled at the rate the scenario's `output` states: one row for each attempt.
+
+    Instants are the facade's.
+    """
 
     pod: Annotated[Name, "whose request"]
     provider: Annotated[Name, "where it went; empty when the pod was not deployed"]
@@ -275,6 +302,18 @@ class Request(NamedTuple):
     outcome: Annotated[Name, "`served`, `pending`, or how it failed, such as `timeout`"]
     cold: Annotated[Flag, "it waited for a replica to start"]
     replica: Annotated[Number | None, "the replica's number in its pod; null when none served it"]
+    attempt: Annotated[Number, "1 for the request's first attempt, then counting up"]
+    round_trip_ns: Annotated[
+        Span,
+        "of the network: its client sent it half of that before it arrived, and saw the end as much later",
+    ]
+    scheduling_ns: Annotated[
+        Span | None,
+        "what it took the replica that served it to be placed and scheduled; null unless it is cold and was served",
+    ]
+    pull_ns: Annotated[Span | None, "then, to wait for the image"]
+    decryption_ns: Annotated[Span | None, "then, to decrypt it"]
+    application_ns: Annotated[Span | None, "then, to start the application"]
 
 
 class Event(NamedTuple):

@@ -12,7 +12,7 @@ Each replication has a writer and files of its own, so the number of workers cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 HOUR_NS: Final = 3_600 * 10**9
 PART_ROWS: Final = 20_000
 """A part has at least this many rows, but for the last: few enough to hold, enough to compress well."""
+
+HELD_AS_TUPLES: Final = 50_000
+"""Rows that come many at a time are put into columns, a fifth of the memory, when so many have come."""
 
 Row = tuple[Any, ...] | Mapping[str, Any]
 
@@ -64,9 +67,16 @@ class RunWriter:
             TypeError: a mapping misses a column or has one too many.
         """
         writer = self._tables[table]
-        if isinstance(row, Mapping):
+        if not isinstance(row, tuple):
             row = writer.table.row(**row)
         writer.rows.append(row)
+
+    def extend(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Add rows, tuples in the table's order."""
+        writer = self._tables[table]
+        writer.rows.extend(rows)
+        if len(writer.rows) > HELD_AS_TUPLES:
+            writer.take_rows()
 
     def appender(self, table: str) -> Callable[[tuple[Any, ...]], None]:
         """The fastest way to add rows: a bound `list.append` that takes tuples in the table's order."""
@@ -152,7 +162,7 @@ class _TableWriter:
         return self._taken + len(self.rows)
 
     def add_columns(self, columns: Mapping[str, Any]) -> None:
-        self._take_rows()
+        self.take_rows()
         wanted = self._flat.names
         if set(columns) != set(wanted):
             missing, extra = sorted(set(wanted) - set(columns)), sorted(set(columns) - set(wanted))
@@ -165,7 +175,7 @@ class _TableWriter:
         clock = self.table.clock
         if clock is None or horizon_ns <= self._horizon_ns:
             return
-        self._take_rows()
+        self.take_rows()
         if self._chunks:
             held = pa.concat_tables(self._chunks)
             instants = _instants(held[clock])
@@ -178,7 +188,7 @@ class _TableWriter:
         self._horizon_ns = horizon_ns
 
     def close(self) -> None:
-        self._take_rows()
+        self.take_rows()
         held = pa.concat_tables(self._chunks) if self._chunks else None
         if held is not None:
             self._chunks = []
@@ -197,7 +207,7 @@ class _TableWriter:
                 f"{self.table.name}: a row of {first_ns} ns came after everything before {self._horizon_ns} ns was written"
             )
 
-    def _take_rows(self) -> None:
+    def take_rows(self) -> None:
         if not self.rows:
             return
         rows, width = self.rows.copy(), len(self._flat.names)

@@ -69,6 +69,31 @@ class Node:
         )
         return self.spec.cpu_millis - cpu - spec.cpu_millis if fits else None
 
+    # ------------------------------------------------------------ processors
+
+    @property
+    def busy(self) -> list[Replica]:
+        """Its replicas that serve something."""
+        return [replica for replica in self.holds if replica.serves]
+
+    def share(self, replica: Replica) -> float:
+        """How much of its limit a replica gets while those serve that serve now: by weight, none over its limit."""
+        hungry, left = self.busy, self.spec.cpu_millis
+        if replica not in hungry or not replica.bursts:
+            return 1.0
+        if sum(one.cpu_limit_millis for one in hungry) <= left:
+            return 1.0
+        level = 0.0
+        while True:
+            level = max(level, left / sum(one.cpu_millis for one in hungry))
+            sated = [one for one in hungry if one.cpu_limit_millis <= level * one.cpu_millis]
+            if not sated:
+                return min(1.0, level * replica.cpu_millis / replica.cpu_limit_millis)
+            if replica in sated:
+                return 1.0
+            hungry = [one for one in hungry if one not in sated]
+            left -= sum(one.cpu_limit_millis for one in sated)
+
     # ------------------------------------------------------------ images
 
     def has(self, image: int) -> bool:

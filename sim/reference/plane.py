@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,8 @@ class ReferencePlane:
             arrivals = Arrivals(source.traffic, spec.keys, source.epoch_ns, walk)
             self._retune(arrivals, spec, now_ns)
         pods[handle] = Pod(spec, arrivals, now_ns)
+        retries = source.retries if source is not None else ()
+        pods[handle].waiting = [(at_ns, attempt, number) for at_ns, number, attempt in retries]
         return handle
 
     def deploy(self, handle: int, now_ns: int) -> None:
@@ -82,8 +85,10 @@ class ReferencePlane:
     def remove(self, handle: int, now_ns: int) -> Source:
         """Evict the pod and forget it; returns where its arrivals stand."""
         self.undeploy(handle, now_ns)
-        arrivals = self._events.pods.pop(handle).source
-        return Source(arrivals.traffic, arrivals.epoch_ns, arrivals.walk.state())
+        pod = self._events.pods.pop(handle)
+        arrivals = pod.source
+        retries = tuple((at_ns, number, attempt) for at_ns, attempt, number in sorted(pod.waiting))
+        return Source(arrivals.traffic, arrivals.epoch_ns, arrivals.walk.state(), retries)
 
     def update(self, handle: int, spec: PodSpec, now_ns: int) -> None:
         """A new version of the pod's spec."""
@@ -91,6 +96,8 @@ class ReferencePlane:
         old, desired = pod.spec, pod.desired
         if old.pod_index != spec.pod_index:
             raise BadInput(f"pod {old.pod_index} cannot become pod {spec.pod_index}")
+        if (old.client, old.round_trip_ns) != (spec.client, spec.round_trip_ns):
+            raise BadInput(f"pod {old.pod_index} is still called by the same clients, from the same place")
         kept = old.discipline == spec.discipline
         if kept:
             self._events.replace(pod, now_ns)
@@ -99,9 +106,6 @@ class ReferencePlane:
         pod.spec = spec
         pod.source.keys = spec.keys
         self._retune(pod.source, spec, now_ns)
-        for replica in pod.others:
-            if pod.shares:
-                replica.look(spec.slots)
         if pod.status != state.DEPLOYED:
             return
         if kept and spec.scaling == old.scaling:
@@ -188,6 +192,7 @@ class ReferencePlane:
                 for name in ("unplaced", "starting", "idle", "busy", "draining")
             },
             billed_ms=pod.replica_ms(now_ns),
+            waiting=len(pod.waiting),
         )
 
     def totals(self, now_ns: int) -> dict[str, int]:
@@ -198,8 +203,23 @@ class ReferencePlane:
         sums = {name: sum(getattr(one, name) for one in all_of) for name in names.split()}
         sums["failed"] = sum(sum(one.failed.values()) for one in all_of)
         sums["cpu_millis"] = sum(node.used[0] for node in self._events.nodes)
+        busy = [replica for node in self._events.nodes for replica in node.busy]
+        sums["cpu_wanted_millis"] = sum(replica.cpu_limit_millis for replica in busy)
+        sums["cpu_given_millis"] = round(
+            math.fsum(replica.cpu_limit_millis * replica.speed for replica in busy)
+        )
         sums["cpu_capacity_millis"] = sum(node.spec.cpu_millis for node in self._events.nodes if node.up)
         return sums
+
+    @property
+    def has_transitions(self) -> bool:
+        """Whether there are any to take."""
+        return bool(self._events.rows)
+
+    @property
+    def hosted_count(self) -> int:
+        """How many pods are hosted."""
+        return len(self._events.pods)
 
     def take_transitions(self) -> Any:
         """Changes since the last call."""
@@ -225,7 +245,14 @@ class ReferencePlane:
         """What is allocated on a node."""
         self.advance(now_ns)
         one = self._events.nodes[node]
-        return NodeUse(one.up, *one.used, sum(one.cache.values()), len(one.pulls))
+        return NodeUse(
+            one.up,
+            *one.used,
+            sum(one.cache.values()),
+            len(one.pulls),
+            sum(replica.cpu_limit_millis for replica in one.busy),
+            math.fsum(replica.cpu_limit_millis * replica.speed for replica in one.busy),
+        )
 
     # ------------------------------------------------------------ inside
 

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol import scaling
@@ -27,6 +28,9 @@ STARTS: Final = {
 }
 
 
+PARTS: Final = ("scheduling_ns", "pull_ns", "decryption_ns", "application_ns")
+
+
 class Stage(IntEnum):
     """What a replica does."""
 
@@ -44,13 +48,15 @@ class Request:
     """A request in the system.
 
     Attributes:
-        index: its number in the pod.
+        index, attempt: its number in the pod, and how often it was tried before.
+        nth: how many attempts had come to the pod with it.
         arrival_ns, start_ns: when it came, and when its service began (-1: not yet) [Unix ns].
         demand_ns: what it asks of a server.
         end: under `slots` when it is served [Unix ns]; under processor sharing the service that each request of its
             replica must have had by then [ns].
         replica: who serves it.
         cold: whether it waited for a replica to start.
+        gone: whether its client has given up while it was in service.
     """
 
     index: int
@@ -60,6 +66,14 @@ class Request:
     end: float = 0
     replica: Replica | None = None
     cold: bool = False
+    attempt: int = 0
+    nth: int = 0
+    gone: bool = False
+
+    @property
+    def counter(self) -> int:
+        """What its draws are keyed by."""
+        return self.index + (self.attempt << state.ATTEMPT_SHIFT)
 
 
 @dataclass(eq=False, slots=True)
@@ -68,17 +82,23 @@ class Replica:
 
     Attributes:
         ordinal: its number in the pod; later ones are newer.
+        slots: how many requests at once have its speed, by the version that it runs; more share it, under processor
+            sharing.
         stage, stage_end_ns: what it does, and until when [Unix ns].
+        turns_ns: when it was created, began and had pulled its image, started its container, and was ready [Unix ns].
         node: where.
+        cpu_millis, cpu_limit_millis: what it reserves there, and what it uses there at most.
+        speed: how much of what it wants it gets, from 0 to 1.
         serves, queue: requests in service, and those that wait for this replica alone.
         begun: requests whose service ever began here.
         idle_since_ns: when it last became idle [Unix ns].
         billed: whether its container runs.
-        had_ns, had_at_ns: processor sharing: service that each request has had, and as of when.
-        next_ns: processor sharing: when its next request is served.
+        had_ns, had_at_ns: processor sharing, or one that bursts: service that each request has had, and as of when.
+        next_ns: likewise: when its next request is served.
     """
 
     ordinal: int
+    slots: float
     stage: Stage = Stage.UNPLACED
     stage_end_ns: int = NEVER_NS
     node: Node | None = None
@@ -90,6 +110,20 @@ class Replica:
     had_ns: float = 0.0
     had_at_ns: int = 0
     next_ns: int = NEVER_NS
+    cpu_millis: int = 0
+    cpu_limit_millis: int = 0
+    speed: float = 1.0
+    turns_ns: list[int] = field(default_factory=list)
+
+    @property
+    def bursts(self) -> bool:
+        """Whether it may use more than it reserves."""
+        return self.cpu_limit_millis > self.cpu_millis
+
+    @property
+    def parts_ns(self) -> list[int]:
+        """What scheduling, pull, decryption and the application's start took; of a replica that was ready."""
+        return [after - before for before, after in pairwise(self.turns_ns)]
 
     @property
     def load(self) -> int:
@@ -98,26 +132,28 @@ class Replica:
 
     def least(self) -> Request:
         """The request that is served next."""
-        return min(self.serves, key=lambda request: (request.end, request.index))
+        return min(self.serves, key=lambda request: (request.end, request.counter))
 
-    def share_until(self, now_ns: int, slots: int) -> None:
-        """Processor sharing: bring what each request has had up to now."""
+    def share_until(self, now_ns: int) -> None:
+        """Bring what each request has had up to now; as many as its slots have its speed at once."""
         n = len(self.serves)
         if n == 0:
             self.had_ns = 0.0
-        elif n <= slots:
-            self.had_ns += float(now_ns - self.had_at_ns)
+        elif n <= self.slots:
+            self.had_ns += float(now_ns - self.had_at_ns) * self.speed
         else:
-            self.had_ns += float(now_ns - self.had_at_ns) * (float(slots) / n)
+            self.had_ns += float(now_ns - self.had_at_ns) * (float(self.slots) / n) * self.speed
         self.had_at_ns = now_ns
 
-    def look(self, slots: int) -> None:
-        """Processor sharing: when the next request is served."""
+    def look(self) -> None:
+        """When the next request is served."""
         self.next_ns = NEVER_NS
         if self.serves:
             left = self.least().end - self.had_ns
-            if len(self.serves) > slots:
-                left *= len(self.serves) / float(slots)
+            if len(self.serves) > self.slots:
+                left *= len(self.serves) / float(self.slots)
+            if self.speed != 1:
+                left = min(left / self.speed, float(NEVER_NS // 2))
             self.next_ns = self.had_at_ns + max(0, math.ceil(left))
 
 
@@ -132,6 +168,9 @@ class Pod:
         self.others: list[Replica] = []  # in the order in which they came to be here
         self.idle: list[Replica] = []  # per_request: the one that has been idle for longest first
         self.held: deque[Request] = deque()
+        self.waiting: list[
+            tuple[int, int, int]
+        ] = []  # who will try again: when, at which attempt, which request
         self.ordinals = 0
         self.last_chosen = -1
         self.zero_since_ns = now_ns
@@ -154,6 +193,10 @@ class Pod:
                 "bytes_out",
                 "wait_ns",
                 "latency_ns",
+                "retried",
+                "lost",
+                "warmed",
+                *PARTS,
             ),
             0,
         )
@@ -168,6 +211,15 @@ class Pod:
     def shares(self) -> bool:
         """Whether its replicas share their processors."""
         return self.spec.discipline == "processor_sharing"
+
+    @property
+    def share_slots(self) -> float:
+        """How many requests a replica serves at its speed; more share it, which slots never do."""
+        return self.spec.slots if self.shares else math.inf
+
+    def by_share(self, replica: Replica) -> bool:
+        """Whether what requests have had, and not when they began, tells when they are served."""
+        return self.shares or replica.bursts
 
     @property
     def per_request(self) -> bool:
@@ -224,8 +276,8 @@ class Pod:
 
     @property
     def in_service(self) -> int:
-        """Requests in service."""
-        return sum(len(replica.serves) for replica in self.replicas())
+        """Requests in service whose clients are there."""
+        return sum(not request.gone for replica in self.replicas() for request in replica.serves)
 
     @property
     def queued(self) -> int:
@@ -253,11 +305,14 @@ class Pod:
         serving = [replica for replica in self.replicas() if replica.serves]
         if not serving:
             return NEVER_NS, None
-        if self.shares:
-            replica = min(serving, key=lambda replica: (replica.next_ns, replica.ordinal))
-            return replica.next_ns, replica
-        replica = min(serving, key=lambda replica: (replica.least().end, replica.least().index))
-        return int(replica.least().end), replica
+
+        def key(replica: Replica) -> tuple[int, bool, int]:
+            if self.by_share(replica):
+                return replica.next_ns, True, replica.ordinal
+            return int(replica.least().end), False, replica.least().counter
+
+        replica = min(serving, key=key)
+        return key(replica)[0], replica
 
     def stage_end(self) -> tuple[int, Replica | None]:
         """When a replica passes to its next stage, and which; of several the one that stands first."""
@@ -279,6 +334,25 @@ class Pod:
         if not self.held or self.ready or self.spec.wait_limit_ns == NEVER_NS:
             return NEVER_NS
         return max(self.zero_since_ns, self.held[0].arrival_ns + self.spec.wait_limit_ns)
+
+    def retry_ns(self) -> int:
+        """When the next request is tried again."""
+        return min(self.waiting)[0] if self.waiting else NEVER_NS
+
+    def first_in_line(self) -> Request | None:
+        """Of the requests whose clients are there the one that came first."""
+        there = [*self.held]
+        for replica in self.replicas():
+            there += [*replica.queue, *(request for request in replica.serves if not request.gone)]
+        return min(there, key=lambda request: request.nth, default=None)
+
+    def give_up_ns(self) -> int:
+        """When the next client gives up."""
+        timeout_ns = self.spec.client.timeout_ns
+        first = self.first_in_line() if timeout_ns != NEVER_NS else None
+        if first is None:
+            return NEVER_NS
+        return first.arrival_ns + max(0, timeout_ns - self.spec.round_trip_ns)
 
     # ------------------------------------------------------------ what it has done
 

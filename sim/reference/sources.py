@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.units import NEVER_NS, NS_PER_S
 from sim.kernel.draws import uniforms
-from sim.kernel.state import FAR_NS
+from sim.kernel.state import ATTEMPT_SHIFT, FAR_NS
 from sim.laws import log_of
 from sim.traffic import Mmpp, Poisson, Replay, Trace
 
@@ -102,8 +102,10 @@ class Arrivals:
         self._find()
         return index
 
-    def demand_ns(self, index: int, law: Law) -> int:
-        """What request `index` demands of its server."""
+    def demand_ns(self, index: int, law: Law, attempt: int = 0) -> int:
+        """What request `index` demands of its server when it comes for the first time, or again."""
+        if attempt:
+            return duration_ns(law, uniforms(self.keys.retries, index + (attempt << ATTEMPT_SHIFT))[1])
         return duration_ns(law, uniforms(self.keys.requests, index)[1])
 
     # ------------------------------------------------------------ inside

@@ -72,7 +72,8 @@ def latency(run: RunData) -> Plot | None:
         f"Half of all answers came within {_ms(metrics['latency_p50_ms'])}, 99 % within "
         f"{_ms(metrics['latency_p99_ms'])}; of those that waited for a start, half within "
         f"{_ms(metrics['cold_latency_p50_ms'])}, and in the median pod within "
-        f"{_ms(metrics['cold_latency_p50_pod_ms'])}. On the right the same tail, down to the last 100 requests."
+        f"{_ms(metrics['cold_latency_p50_pod_ms'])}. On the right the same tail, down to the last 100 requests. "
+        f"All of it is as clients see it, the network included.{_start(run)}"
     )
     header = [
         "quantile",
@@ -90,6 +91,17 @@ def latency(run: RunData) -> Plot | None:
         f"{number_text(float(total))} requests in {number_text(float(len(run.pods.names)))} pods, {run.basis}"
     )
     return Plot("latency", "Latency and cold starts", sentence, svg_of(drawn, "latency"), header, rows, basis)
+
+
+def _start(run: RunData) -> str:
+    """What a replica's start was made of, as a sentence; nothing when none became ready."""
+    parts = {
+        part: run.metric(f"start_{part}_s") for part in ("scheduling", "pull", "decryption", "application")
+    }
+    if any(entry["mean"] is None for entry in parts.values()):
+        return ""
+    said = ", ".join(f"{part} {value_text(entry)} s" for part, entry in parts.items())
+    return f" A replica was ready after, on average: {said}."
 
 
 def pods(run: RunData) -> Plot | None:

@@ -7,6 +7,7 @@ the next. They are in the table `CHECKS`, which the reference lists.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ from protocol.units import NS_PER_S
 from sim.chain.gas import GAS, WITHDRAW_MANY_ENTRY
 from sim.scenario import convert, demand
 from sim.scenario import quantities as q
+from sim.scenario.fields import DURATION_MAX_NS
 from sim.scenario.laws import Law, Unsound
 from sim.scenario.limits import (
     money_can_be_counted,
@@ -256,7 +258,10 @@ def laws_of(scenario: Scenario) -> Iterator[tuple[KeyPath, Law]]:
     paths: list[KeyPath] = [("network", "latency"), ("network", "latency_same_region")]
     for key, names in (
         ("providers", (("cold_start", "schedule"), ("cold_start", "application"))),
-        ("publishers", (("arrive",), ("service",), ("first_service",), ("lifetime",))),
+        (
+            "publishers",
+            (("arrive",), ("service",), ("first_service",), ("lifetime",), ("client", "backoff")),
+        ),
     ):
         with suppress(Unsound):
             paths += [(key, i, *name) for i in range(len(getattr(scenario, key))) for name in names]
@@ -376,6 +381,34 @@ def images_agree(scenario: Scenario) -> Iterator[Found]:
                 )
 
 
+def latencies_have_means(scenario: Scenario) -> Iterator[Found]:
+    """Latencies have a mean that a request's round trip can be made of."""
+    for name in ("latency", "latency_same_region"):
+        with suppress(Unsound, ScenarioErrors):  # a file that cannot be read is reported
+            mean_s = convert.to_law(getattr(scenario.network, name)).mean
+            if mean_s * NS_PER_S > DURATION_MAX_NS:
+                said = f"its mean is {mean_s:.3g} s" if math.isfinite(mean_s) else "its mean is infinite"
+                yield (
+                    ("network", name),
+                    f"{said}; at most {q.write_duration(DURATION_MAX_NS)} is allowed, because a request travels as long as the mean, each way",
+                )
+
+
+@each("publishers")
+def answers_can_come_in_time(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
+    """Clients wait for longer than the round trip to some provider takes."""
+    timeout_ns = group.client.timeout_ns
+    with suppress(
+        ScenarioErrors, OverflowError
+    ):  # a latency that cannot be read, or has no mean, is reported
+        trips = [convert.round_trip_ns(scenario, group, provider.region) for provider in scenario.providers]
+        if timeout_ns is not None and trips and timeout_ns <= min(trips):
+            yield (
+                (*at, "client", "timeout"),
+                f"{q.write_duration(timeout_ns)} is over before an answer can come: the round trip to the nearest provider takes {q.write_duration(min(trips))}",
+            )
+
+
 def messages_arrive(scenario: Scenario) -> Iterator[Found]:
     """Not all messages are lost."""
     if scenario.network.loss_prob == 1:
@@ -461,6 +494,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     serving_is_possible,
     traffic_has_a_port,
     images_agree,
+    latencies_have_means,
+    answers_can_come_in_time,
     messages_arrive,
     terms_are_safe,
     blocks_hold_claims,

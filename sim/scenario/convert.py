@@ -8,8 +8,9 @@ from typing import assert_never
 
 from protocol.manifest import Pod, Replicas
 from protocol.scaling.parameters import fixed_params, keda_params, kpa_params, per_request_params
-from protocol.units import NS_PER_S
+from protocol.units import NEVER_NS, NS_PER_S
 from sim import laws, traffic
+from sim.kernel.specs import Client
 from sim.kernel.specs import Scaling as KernelScaling
 from sim.scenario import demand
 from sim.scenario.laws import Law
@@ -114,6 +115,25 @@ def to_service(member: PublisherMember) -> laws.Law:
 def to_first_service(member: PublisherMember) -> laws.Law | None:
     """Time to serve the first request of a fresh replica [s]; None: as any other."""
     return to_law(member.group.first_service) if member.group.first_service else None
+
+
+def to_client(group: demand.Publisher) -> Client:
+    """What those who call the group's pods do when no answer comes."""
+    said = group.client
+    timeout_ns = NEVER_NS if said.timeout_ns is None else said.timeout_ns
+    return Client(timeout_ns, said.retries, to_law(said.backoff), float(said.backoff_times))
+
+
+def round_trip_ns(scenario: Scenario, group: demand.Publisher, region: str) -> int:
+    """From those who call the group's pods to a provider in `region` and back: twice the mean latency [ns].
+
+    Raises:
+        ScenarioErrors: the file of an empirical law is missing or wrong.
+        OverflowError: the law has no finite mean, which passes no check.
+    """
+    near = (group.client.region or group.region) == region
+    law = to_law(scenario.network.latency_same_region if near else scenario.network.latency)
+    return round(2 * law.mean * NS_PER_S)
 
 
 def to_pod(member: PublisherMember) -> Pod:

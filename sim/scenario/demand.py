@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 
 from protocol import manifest as manifests
 from protocol.errors import BadManifest
+from sim.kernel.specs import MOST_RETRIES
 from sim.scenario import quantities as q
 from sim.scenario.fields import (
     Bytes,
@@ -24,6 +25,7 @@ from sim.scenario.fields import (
     PositiveNumber,
     RatePerS,
     ShareM,
+    Times,
     UnlockNs,
 )
 from sim.scenario.laws import Law, Model, OneOf, key, law_or
@@ -150,6 +152,33 @@ class Traffic(OneOf):
         None, description="Time stamps: a CSV file with a column `seconds`, from the start of the run."
     )
     none: Literal[True] | None = key(None, description="Nobody: `none: true`.")
+
+
+# --- callers ---------------------------------------------------------------------------------------
+
+REGION = r"^[a-z0-9]+-[a-z0-9]+-[0-9]+$"
+
+
+class Client(Model):
+    """Those who call a pod: where they are, and what they do when no answer comes."""
+
+    region: str | None = key(
+        None, pattern=REGION, description="Where, as name-zone-number; null: where the publisher is."
+    )
+    timeout_ns: PositiveNs | None = key(
+        None,
+        alias="timeout",
+        description="An attempt is given up so long after it was sent, the network's round trip included; null: never.",
+    )
+    retries: int = key(
+        0,
+        ge=0,
+        le=MOST_RETRIES,
+        strict=True,
+        description="How often it is tried again after an attempt that failed, whatever failed it.",
+    )
+    backoff: Law = key("100ms", description="Wait from a failure to the first retry.")
+    backoff_times: Times = key(2, description="Each further wait is so many times as long.")
 
 
 # --- scaling ---------------------------------------------------------------------------------------
@@ -319,11 +348,13 @@ class Publisher(Model):
     count: Count = key(1, description="How many.")
     region: str | None = key(
         None,
-        pattern=r"^[a-z0-9]+-[a-z0-9]+-[0-9]+$",
+        pattern=REGION,
         description="Where, as name-zone-number; null: in no provider's region.",
     )
     arrive: Law = key("0s", description="A constant: all arrive then. Any other law: times between arrivals.")
-    manifest: Manifest = key(description="What runs: the path of a manifest, or the manifest itself.")
+    manifest: Manifest = key(
+        description="What runs: the path of a manifest, or the manifest itself. A container's `limits: {cpu: 1}` above its `resources: {cpu: 250m}` let it use what its node has to spare; without, it has what it reserves."
+    )
     scaling: Scaling = key({"policy": "keda"}, description="How replicas follow requests.")
     slots: Count = key(1, description="Requests that a replica serves at once.")
     discipline: Literal["slots", "processor_sharing"] = key(
@@ -336,8 +367,9 @@ class Publisher(Model):
         "40s", alias="wait_limit", description="How long a request is held for a cold start before it fails."
     )
     traffic: Traffic = key(description="Who calls it, and when.")
+    client: Client = key({}, description="Where they are, and what they do when no answer comes.")
     service: TraceOrLaw = key(
-        description="Time to serve a request: a law, or `trace` (percentiles of the trace, scaled so that their mean is its `Average`)."
+        description="Time to serve a request, at the processor time that the manifest's `limits` allow: a law, or `trace` (percentiles of the trace, scaled so that their mean is its `Average`)."
     )
     first_service: Law | None = key(
         None, description="Time to serve the first request of a replica; null: as any other."

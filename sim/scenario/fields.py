@@ -228,6 +228,8 @@ Number = Annotated[Fraction, _plain("number", *_NUMBER, least=0, most=NUMBER_MAX
 """A plain number, 0 or more, exact."""
 PositiveNumber = Annotated[Fraction, _plain("number", *_NUMBER, above=0, most=NUMBER_MAX)]
 """A plain number above 0, exact."""
+Times = Annotated[Fraction, _plain("number", *_NUMBER, least=1, most=NUMBER_MAX)]
+"""A factor of 1 or more, exact."""
 ShareM = Annotated[Fraction, _plain("share", q.SHARE, _read_thousandths(q.read_share), q.write_share)]
 """A share in whole thousandths, as the scaling rules count."""
 NumberM = Annotated[

@@ -31,15 +31,17 @@ INT64_MAX: Final = 2**63 - 1
 
 
 def requests_can_be_run(scenario: Scenario) -> Found:
-    """No more requests are expected, over all replications, than can be run (10^12), nor bytes than int64 holds."""
+    """No more requests are expected, over all replications and tried as often as they may be, than can be run (10^12), nor bytes than int64 holds."""
     for i, group in enumerate(scenario.publishers):
         with suppress(Unsound, ScenarioErrors):  # a file that cannot be read is reported
             at: KeyPath = ("publishers", i)
-            requests = _requests(group, scenario) * scenario.replications
+            tries = 1 + group.client.retries
+            requests = _requests(group, scenario) * tries * scenario.replications
+            again = f", each tried {tries} times" if tries > 1 else ""
             if requests > REQUESTS_MAX:
                 yield (
                     (*at, "traffic"),
-                    f"about {_about(requests)} requests are expected over all replications; at most {_about(REQUESTS_MAX)} can be run",
+                    f"about {_about(requests)} requests are expected over all replications{again}; at most {_about(REQUESTS_MAX)} can be run",
                 )
                 continue
             for name in ("request_bytes", "response_bytes"):

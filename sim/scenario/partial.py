@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
+from annotated_types import MinLen
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from sim.scenario.laws import Model, OneOf, Unsound
@@ -84,6 +85,8 @@ class _Builder:
         if get_origin(field.annotation) is tuple and isinstance(value, list):
             item = get_args(field.annotation)[0]
             if get_args(field.annotation)[1:] == (Ellipsis,):
+                if any(len(value) < rule.min_length for rule in field.metadata if isinstance(rule, MinLen)):
+                    raise Unsound
                 return tuple(self._member(item, member, (*path, i)) for i, member in enumerate(value))
         told = Field(discriminator=field.discriminator)
         return self._plain(Annotated[field.annotation, told, *field.metadata], value, path)

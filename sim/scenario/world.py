@@ -75,7 +75,7 @@ class Partition(Model):
 
 
 class Network(Model):
-    """Messages between the parties."""
+    """Messages between the parties. Requests to pods travel for the mean of the latency, each way."""
 
     latency: Law = key({"lognormal": {"mean": "60ms", "cv": 0.5}}, description="One way, between regions.")
     latency_same_region: Law = key(

@@ -155,7 +155,7 @@ def test_report_writes_the_page_again(example: Path) -> None:
 def test_run_hands_over_what_was_asked(scenario: Path, simulator: Simulator) -> None:
     result = command(
         "run", scenario, "--set", "seed=3", "--set", "duration=1h", "--seed", 5, "--replications", 4, "--workers", 2,
-        "--out", "there",
+        "--threads", 3, "--out", "there",
     )  # fmt: skip
     assert result.exit_code == 0
     assert simulator.calls == [
@@ -165,6 +165,7 @@ def test_run_hands_over_what_was_asked(scenario: Path, simulator: Simulator) -> 
             "seed": 5,
             "replications": 4,
             "workers": 2,
+            "threads": 3,
             "out": Path("there"),
             "progress": None,  # not a terminal
             "notice": ANY,
@@ -173,6 +174,7 @@ def test_run_hands_over_what_was_asked(scenario: Path, simulator: Simulator) -> 
     assert "Money" in result.stdout and f"report: {simulator.directory}/report.html" in result.stdout
     command("run", scenario)
     plain = simulator.calls[-1]
+    assert plain["threads"] is None
     assert (plain["seed"], plain["replications"], plain["workers"], plain["out"]) == (None, None, 1, None)
 
 
@@ -258,6 +260,19 @@ def test_help_is_quick_because_nothing_slow_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in ("new", "run", "validate", "show", "schema", "report"))
+
+
+def test_validate_is_quick_because_nothing_slow_is_imported() -> None:
+    """A scenario is checked, traces and all, without what simulates, writes and draws."""
+    code = (
+        "import sys; from cli.main import main\n"
+        "main(['validate', 'scenarios/azure-marketplace/scenario.yaml'], standalone_mode=False)\n"
+        "slow = {'numpy', 'numba', 'pandas', 'pyarrow', 'matplotlib', 'scipy', 'simpy', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {slow}' if slow else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "sound" in done.stdout
 
 
 def test_python_m_cli_is_the_command() -> None:

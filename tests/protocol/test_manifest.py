@@ -20,6 +20,7 @@ PERSON: dict[str, Any] = {
             "host": "example.com",
             "ports": ["123:321", 9090],
             "resources": {"cpu": "1000m", "memory": "1Gi", "nvidia.com/gpu": 1},
+            "limits": {"cpu": 2.5},
             "env": ["A=1", "B=x=y"],
             "volumes": [
                 {"mountPath": "/data", "storage": "10Gi"},
@@ -46,6 +47,7 @@ PROTOJSON: dict[str, Any] = {
                 {"amount": "1073741824", "resource": "ram"},
                 {"amount": 1, "resource": "gpu"},
             ],
+            "resourceLimits": [{"amountMillis": "2500", "resource": "cpu"}],
             "env": {"B": "x=y", "A": "1"},
             "volumes": [
                 {"name": "nginx-0", "mountPath": "/data"},
@@ -96,6 +98,7 @@ def test_resources_are_per_replica_and_storage_is_the_pods() -> None:
     assert m.pod_resources(pod) == {Resource.CPU: 1250, Resource.MEMORY: 2**30 + 10**6, Resource.GPU: 1}
     assert m.volume_resources(pod) == {Resource.STORAGE: 10 * 2**30}
     assert m.pod_resources(pod.with_replica_memory(5))[Resource.MEMORY] == 5
+    assert m.cpu_limit_millis(pod) == 2500 + 250  # who names no limit stops at what it reserves
 
 
 def test_port_forms() -> None:
@@ -165,6 +168,13 @@ WRONG: list[tuple[Any, list[tuple[str, str]]]] = [
     ({"containers": [{"image": "a:1", "resources": {"ram": 1, "memory": 1}}]}, [("containers[0].resources.memory", "given twice")]),
     ({"containers": [{"image": "a:1", "resourceRequests": [{"resource": "memory", "amountMillis": 1}]}]}, [("containers[0].resourceRequests[0]", "not a whole number")]),
     ({"containers": [{"image": "a:1", "resourceRequests": [{"resource": "cpu"}]}]}, [("containers[0].resourceRequests[0]", "exactly one")]),
+    ({"containers": [{"image": "a:1", "resources": {"cpu": 1}, "limits": {"cpu": "999m"}}]}, [("containers[0].limits.cpu", "999m is less than the 1000m that `resources` reserves")]),
+    ({"containers": [{"image": "a:1", "limits": {"cpu": 1}}]}, [("containers[0].limits.cpu", "1000m without a request: add `cpu` to")]),
+    ({"containers": [{"image": "a:1", "resources": {"cpu": 1}, "limits": {"cpu": 1e6}}, {"image": "b:1", "resources": {"cpu": 1}, "limits": {"cpu": 1e7}}]}, [("containers[1].limits.cpu", "10000000000m is more than any node has")]),
+    ({"containers": [{"image": "a:1", "resources": {"cpu": 1}, "limits": {"cpu": 0}}]}, [("containers[0].limits.cpu", "0 is not allowed")]),
+    ({"containers": [{"image": "a:1", "resources": {"cpu": 1}, "limits": {"memory": "1Gi"}}]}, [("containers[0].limits.memory", "only cpu has a limit")]),
+    ({"containers": [{"image": "a:1", "resourceLimits": [{"resource": "cpu"}]}]}, [("containers[0].resourceLimits[0]", "exactly one")]),
+    ({"containers": [{"image": "a:1", "limits": 3}]}, [("containers[0].limits", "is not a mapping")]),
     ({"containers": [{"image": "a:1", "env": ["A", {"name": "B", "value": None}]}]}, [("containers[0].env[0]", "not NAME=value"), ("containers[0].env[1].value", "nothing (null)")]),
     ({"containers": [{"image": "a:1", "env": ["A=1", "A=2"]}]}, [("containers[0].env", "'A' is set twice")]),
     ({"containers": [{"image": "a:1", "volumes": [{"name": "d", "mountPath": "/d"}]}], "volumes": [{"name": "e"}]}, [("containers[0].volumes[0].name", "no volume 'd'"), ("volumes[0].name", "no container mounts")]),
@@ -257,9 +267,8 @@ def pods(draw: st.DrawFn) -> m.Pod:
             mounts=tuple(
                 m.Mount(volume=v.name, path=f"/{v.name}", read_only=draw(st.booleans())) for v in volumes
             ),
-            resources=m.model.ordered(
-                draw(st.dictionaries(st.sampled_from(Resource), st.integers(1, 2**52)))
-            ),
+            resources=(resources := draw(amounts)),
+            limits=draw(limits(resources)),
         )
         for name in names
     )
@@ -275,6 +284,20 @@ secrets = st.one_of(
     st.builds(m.Secret, file=labels),
     st.builds(m.Secret, cid=st.binary(min_size=1, max_size=4), key=st.binary(max_size=4)),
 )
+
+
+amounts = st.dictionaries(st.sampled_from(Resource), st.integers(1, 5000) | st.integers(1, 2**52)).map(
+    m.model.ordered
+)
+
+
+def limits(resources: m.model.Amounts) -> st.SearchStrategy[m.model.Amounts]:
+    reserved = dict(resources).get(Resource.CPU)
+    if reserved is None or reserved > m.model.CPU_LIMIT_MAX_MILLIS:
+        return st.just(())
+    return st.just(()) | st.integers(reserved, m.model.CPU_LIMIT_MAX_MILLIS).map(
+        lambda most: ((Resource.CPU, most),)
+    )
 
 
 def ports(container: int, service: int) -> st.SearchStrategy[m.Port]:
@@ -299,7 +322,7 @@ json_like = st.recursive(
     | st.dictionaries(
         st.sampled_from(
             ["containers", "volumes", "replicas", "image", "name", "port", "ports", "env", "resources", "min", "max",
-             "secret", "storage", "mountPath", "cid", "host", "cpu", "filesystem", "resourceRequests", "amount"]
+             "secret", "storage", "mountPath", "cid", "host", "cpu", "filesystem", "resourceRequests", "amount", "limits"]
         ),
         inner,
         max_size=4,

@@ -268,3 +268,44 @@ def test_changes_out_of_order_are_refused() -> None:
     for changes in ([], [Change(11, 1, 0)]):
         with pytest.raises(BadInput):
             crossing(changes, available=0, base=0, replica_burn=1, volume_burn=0, end_ns=10)
+
+
+looks_at_it = st.lists(
+    st.tuples(
+        st.integers(-1, 1),
+        st.sampled_from((0, 0, 0, 0, 0, -1, 1)),
+        st.lists(st.tuples(*4 * [st.integers(0, 2)]), min_size=3, max_size=3),
+    ),
+    max_size=20,
+)
+
+
+@given(looks_at_it, st.integers(1, 2), st.booleans())
+def test_growing_is_reading_what_is_new(
+    looks: list[tuple[int, int, list[tuple[int, int, int, int]]]], versions: int, closed: bool
+) -> None:
+    """Small numbers, so that readings often fall, stay, are late, or are of too many versions or too few."""
+    made, plain = Meter.begin(life=1), Meter.begin(life=1)
+    for each in (made, plain):
+        for version in range(1, versions + 1):
+            each.configure(version, replica=REPLICA, volumes=VOLUMES)
+        each.read(1, [Reading(1, 1, 0, 0, 0)], final=closed)
+    for instant, (late, more, every) in enumerate(looks, 1):
+        at_ns, numbers = instant + late, every[: versions + more]
+        readings = [Reading(version, *n) for version, n in enumerate(numbers, 1)]
+        shown = [
+            (s.version, s.replica_ms, s.bound_ms, s.egress_bytes, s.ingress_bytes) for s in plain.segments
+        ]
+        same = [(version, *n) for version, n in enumerate(numbers, 1)] == shown
+        refused: type[Exception] | None = None
+        if at_ns >= plain.at_ns and not (same and not closed):
+            try:
+                plain.read(at_ns, readings)
+            except (MeterFell, MeterClosed, UnknownVersion) as error:
+                refused = type(error)
+        if refused is not None:
+            with pytest.raises(refused):
+                made.grow(at_ns, readings)
+        elif made.grow(at_ns, readings) and not closed:
+            assert not same and made.at_ns == at_ns
+        assert made == plain and made.owed(PRICES) == plain.owed(PRICES)

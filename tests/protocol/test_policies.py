@@ -30,7 +30,8 @@ from protocol.policies.selection import (
 from protocol.ports import Listing, Peer
 from protocol.pricing import PriceTable
 from protocol.units import NS_PER_S, Address, Cid, PeerId, Resource
-from sim.kernel.draws import Stream, stream_key
+from sim.kernel.draws import stream_key
+from sim.kernel.streams import Stream
 
 TOKEN = Address(b"\x09" * 20)
 TABLE = PriceTable(token=TOKEN, cpu=100, ram=10, storage=1, egress=0, ingress=0, gpu=None, ip=None)

@@ -247,7 +247,8 @@ def _write_world(
             "publishers",
             PublisherEnd(
                 pod.name, pod.group, pod.deposit, invested - pod.deposit, paid, returned, left - returned, 2 * 10**14,
-                served + timeouts + missing, served, timeouts + missing, int(state == "evicted"), state,
+                served + timeouts + missing, 0, served, timeouts + missing, timeouts + missing, 0,
+                int(state == "evicted"), state,
             ),
         )  # fmt: skip
         if pod.removed_h is not None:

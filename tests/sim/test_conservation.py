@@ -53,7 +53,8 @@ def lost_requests(run: Played) -> list[str]:
     callers = run.simulation.world.callers.values()
     here = [c for c in callers if c.plane is run.simulation.world.nowhere]
     now_ns = run.outcome.reached_ns
-    nowhere = sum(c.nowhere_arrivals for c in callers) + sum(c.count(now_ns).arrivals for c in here)
+    unhosted = run.simulation.world.unhosted
+    nowhere = unhosted.arrivals + sum(c.count(now_ns).arrivals for c in here)
     pairs: dict[str, tuple[object, object]] = {
         "arrivals by samples": (
             sum(r["arrivals"] for r in publishers),
@@ -64,6 +65,10 @@ def lost_requests(run: Played) -> list[str]:
             sum(r["arrivals"] for r in deployments) + nowhere,
         ),
         "not deployed": (last[""]["arrivals"], nowhere),
+        "attempts that failed": (
+            sum(r["failed"] for r in publishers),
+            sum(r["retried"] + r["lost"] + r["waiting_at_end"] for r in publishers),
+        ),
         "served by deployments": (
             sum(r["served"] for r in publishers),
             sum(r["served"] for r in deployments),

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from protocol.billing import Biller
+from protocol.hosting import HostedPod
+from sim import fleet
+from sim.cluster import Tenant
+from sim.exhaustion import Exhaustions
 from sim.reference.plane import ReferencePlane
 from sim.simulation import Simulation
 from sim.tasks import call_at
@@ -24,11 +30,12 @@ from tests.sim.worlds import PUBLISHER, START, Data, Played, S, play, provider, 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKS = ("read_all", "advance", "owed", "sample")
 
+BURSTS = {"image": "web:1", "port": 80, "resources": {"cpu": "250m", "memory": "128Mi"}, "limits": {"cpu": 2}}
 BUSY = world(
     duration="90m",
     providers=[provider(count=2), provider(name="dear", region="fra-west-1", prices={"egress": "0.02 DAI/GB"})],
     publishers=[
-        publisher(name="a", count=3, traffic={"mmpp": {"states": [
+        publisher(name="a", count=3, manifest={"containers": [BURSTS]}, client={"timeout": "6s", "retries": 3, "backoff": {"exponential": "2s"}}, traffic={"mmpp": {"states": [
             {"rate": "0/s", "stay": "60s"}, {"rate": "4/s", "stay": "15s"}]}}),
         publisher(name="b", count=2, arrive={"exponential": "3m"}, response_bytes="1MB",
                   policies={"selection": "weighted", "funding": {"use": "once", "with": {"first": "20m"}},
@@ -69,6 +76,77 @@ def test_the_reference_engine_gives_the_same_tables(tmp_path: Path, monkeypatch:
     kernel = play(BUSY, tmp_path / "kernel")
     monkeypatch.setattr("sim.world.DataPlane", ReferencePlane)
     assert play(BUSY, tmp_path / "reference").hashes == kernel.hashes
+
+
+def test_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread, two and three, with planes too few to be worth it: every thread has worked, and nothing differs."""
+    monkeypatch.setattr(fleet, "PLANES_A_THREAD", 1)
+    bring, workers = fleet._bring, set()
+
+    def watched(planes: list[Any], now_ns: int) -> None:
+        if planes:
+            workers.add(threading.current_thread().name)
+        bring(planes, now_ns)
+
+    monkeypatch.setattr(fleet, "_bring", watched)
+    hashes = []
+    for threads in (1, 2, 3):
+        workers.clear()
+        played = play(BUSY, tmp_path / str(threads), threads=threads)
+        hashes.append(played.hashes)
+        assert played.simulation.world.fleet(threads).slice_ns == (
+            None if threads == 1 else threads * 100 * S // 3
+        )
+        assert len(workers) == threads
+    assert hashes[0] == hashes[1] == hashes[2]
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_never_find_a_plane_ahead(
+    threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No plane is beyond the clock of the simulation, at any event."""
+    monkeypatch.setattr(fleet, "PLANES_A_THREAD", 1)
+    seen = []
+
+    def before(simulation: Simulation) -> None:
+        there = simulation.world
+        step = there.env.step
+
+        def stepped() -> None:
+            step()
+            now_ns = max(START, int(there.env.now))  # planes begin with the scenario
+            seen.append(all(p.machines.plane.now_ns <= now_ns for p in there.providers.values()))
+
+        there.env.step = stepped  # type: ignore[method-assign]
+
+    play({**BUSY, "duration": "45m"}, tmp_path, before=before, threads=threads)
+    assert len(seen) > 1000 and all(seen)
+
+
+def test_what_a_tick_passes_over_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that compares every pod that has run with its funds at every tick decides the same."""
+    quick = play(BUSY, tmp_path / "quick")
+    watch = Biller._watch_runway
+
+    def forgetting(self: Biller, pod: HostedPod, left: int, now_ns: int) -> None:
+        watch(self, pod, left, now_ns)
+        pod.calm_to = -1
+
+    monkeypatch.setattr(Biller, "_watch_runway", forgetting)
+    assert play(BUSY, tmp_path / "slow").hashes == quick.hashes
+
+
+def test_what_is_not_looked_at_is_not_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at every pod's funds whenever anything is read finds the same instants and the same bills."""
+    quick = play(BUSY, tmp_path / "quick")
+    assert any(row["exhausted_ns"] is not None for row in quick.rows("channels"))
+
+    def every(self: Exhaustions) -> list[Tenant]:
+        return [watch.tenant for watch in self._watched.values()]
+
+    monkeypatch.setattr(Exhaustions, "due", every)
+    assert play(BUSY, tmp_path / "slow").hashes == quick.hashes
 
 
 PROGRAM = """
@@ -167,6 +245,16 @@ def test_windows_change_no_byte(what: Data, data: st.DataObject) -> None:
         extra = {START + at for at, how in cuts if how == "sample"}
         if not any((at - START) % (60 * S) == 0 for at in extra):
             assert samples_every_minute(whole) == samples_every_minute(cut)
+
+
+@pytest.mark.parametrize("every_s", [1, 100])
+def test_looking_at_a_pace_changes_no_byte(every_s: int, tmp_path: Path) -> None:
+    """Windows of that length: all providers are advanced, and their meters read, at each end of one."""
+    data = {**BUSY, "duration": "32m"}
+    chance = random.Random(every_s)
+    cuts = [(at * S, chance.choice(("read_all", "advance"))) for at in range(every_s, 30 * 60, every_s)]
+    whole, cut = play(data, tmp_path / "whole"), play(data, tmp_path / "cut", before=cutting(cuts))
+    assert whole.hashes == cut.hashes
 
 
 # ---------------------------------------------------------------- arrivals are nobody's decision

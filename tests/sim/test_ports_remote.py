@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.ports import Peer
+from protocol.identity import cid_of
+from protocol.ports import NoAnswer, Peer
 from protocol.units import NS_PER_S, PeerId
 from sim.content import Contents, SimContent, SimImage, SimImages
-from sim.kernel.draws import Stream, stream_key
+from sim.kernel.draws import stream_key
+from sim.kernel.streams import Stream
 from sim.laws import Constant, Exponential
 from sim.network import Links, Place, SimNetwork, Web
 from sim.tasks import Process
@@ -91,6 +93,35 @@ class TestSimContent(ContentSuite):
     @pytest.fixture
     def bench(self) -> ContentBench:
         return SimContentBench()
+
+
+def test_many_take_as_long_as_one_after_another() -> None:
+    """The same latencies in the same order, those that come too late and those that nobody has included."""
+    ends, found = [], []
+    for at_once in (True, False):
+        bench = SimContentBench()
+        contents = Contents()
+        store = SimContent(
+            contents, bench.process, bytes_per_s=10**6, latency=Exponential(1.0), stream=_stream("many")
+        )
+        blobs = [bytes([n]) * 1000 * n for n in range(40)]
+        cids = [cid_of(blob) for blob in blobs]
+        contents.blobs |= {cid: blob for n, (cid, blob) in enumerate(zip(cids, blobs, strict=True)) if n % 13}
+        if at_once:
+            got = bench.run(store.get_many(cids, max_bytes=30_000, timeout_ns=2 * NS_PER_S))
+        else:
+            got = [
+                bench.run(store.get(cid, max_bytes=30_000, deadline_ns=bench.clock.now_ns() + 2 * NS_PER_S))
+                for cid in cids
+            ]
+        ends.append(bench.clock.now_ns())
+        found.append(got)
+    assert ends[0] == ends[1] and found[0] == found[1]
+    assert {answer.reason for answer in found[0] if isinstance(answer, NoAnswer)} == {
+        "deadline passed",
+        "nobody has it",
+        "larger than 30000 bytes",
+    }
 
 
 def test_moving_bytes_takes_their_time() -> None:

@@ -115,6 +115,7 @@ def test_a_person_is_told_that_it_compiles(monkeypatch: pytest.MonkeyPatch) -> N
     ("arguments", "words"),
     [
         ({"workers": 0}, "workers: 0; allowed are whole numbers of 1 and more"),
+        ({"threads": 0}, "threads: 0; allowed are whole numbers of 1 and more"),
         ({"seed": -1}, "seed"),
         ({"replications": 0}, "replications"),
         ({"out": "full"}, "full: is not empty; name a new directory, or empty this one"),

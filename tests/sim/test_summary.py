@@ -43,7 +43,8 @@ def write_world(directory: Path, replication: int, *, scale: int = 1) -> None:
             "deployments",
             Deployment(
                 "p-0", "p", "b-0", "ns", 1, 0, 1, 2, None, None, "running", None, arrivals=100, served=95,
-                failed_timeout=3, pending_at_end=2, cold=5, starting_ns=10 * S, idle_ns=50 * S, busy_ns=30 * S,
+                retried=4, failed_timeout=2, failed_client_timeout=1, pending_at_end=2, cold=5, replicas_ready=4,
+                scheduling_ns=2 * S, pull_ns=6 * S, decryption_ns=S, application_ns=8 * S, starting_ns=10 * S, idle_ns=50 * S, busy_ns=30 * S,
                 draining_ns=10 * S, billed_replica_ms=90_000, owed=700, paid=600,
             ),
         )  # fmt: skip
@@ -69,15 +70,33 @@ def write_world(directory: Path, replication: int, *, scale: int = 1) -> None:
         )
         writer.append("channels", ChannelLife("p-3", "b-1", 1, 1, None, 300, 0, 0, 300, 45, 0))
         writer.append(
-            "publishers", PublisherEnd("p-0", "p", 900, 100, 600, 0, 400, 10**17, 100, 95, 3, 0, "running")
+            "publishers",
+            PublisherEnd("p-0", "p", 900, 100, 600, 0, 400, 10**17, 100, 4, 95, 3, 0, 0, 0, "running"),
         )
         writer.append(
             "publishers",
             PublisherEnd(
-                "p-1", "p", 430, 0, 400, 0, 30, 10**17, 10 * scale + 7, 9 * scale, scale + 7, 1, "evicted"
+                "p-1",
+                "p",
+                430,
+                0,
+                400,
+                0,
+                30,
+                10**17,
+                10 * scale + 7,
+                0,
+                9 * scale,
+                scale + 7,
+                scale + 7,
+                0,
+                1,
+                "evicted",
             ),
         )
-        writer.append("publishers", PublisherEnd("p-2", "p", 550, 0, 0, 250, 300, 0, 0, 0, 0, 0, "searching"))
+        writer.append(
+            "publishers", PublisherEnd("p-2", "p", 550, 0, 0, 250, 300, 0, 0, 0, 0, 0, 0, 0, 0, "searching")
+        )
         for name, paid, owed in (("b-0", 600, 100), ("b-1", 400, 30)):
             writer.append("claims", Claim(50 * S, name, "p", 1, paid, paid, paid, 1, "paid"))
             writer.append(
@@ -132,14 +151,15 @@ def summary(tmp_path: Path) -> dict[str, Any]:
     [
         ("publishers", 3), ("providers", 2), ("deployments_accepted", 2), ("deployments_refused", 1),
         ("pods_running_at_end", 1), ("publishers_searching", 1), ("requests_arrived", 117), ("requests_served", 104), ("requests_failed", 11),
-        ("requests_held", 14), ("held_at_once", 4), ("served_share", 104 / 117), ("cold_share", 14 / 104),
+        ("requests_held", 14), ("held_at_once", 4), ("served_share", 104 / 113), ("requests_retried", 4), ("requests_lost", 8), ("cold_share", 14 / 104),
         ("cold_share_pod", (5 / 95 + 1) / 2), ("replica_s_starting", 10), ("replica_s_idle", 50),
         ("replica_s_busy", 130), ("replica_s_draining", 10), ("replica_s_billed", 90), ("replica_busy_share", 130 / 200),
         ("cpu_allocated_share", 0.125), ("deposited", 0.00198), ("top_ups", 0.0001), ("spend", 0.00113),
         ("cost_per_million", 1130 / 104), ("revenue", 0.001), ("owed_unclaimed", 0.00013), ("unpaid", 0.00004),
         ("gas_cost", 0.00001), ("running_cost", 0.0001), ("profit", 0.00102), ("publisher_gas", 0.2),
         ("returned", 0.00025), ("locked_at_end", 0.00073), ("exhaustions", 1), ("suspensions", 2), ("evictions", 2),
-        ("removal_delay_s", 40), ("notice_delay_s", 30), ("overrun", 0.00002), ("failed_timeout", 3),
+        ("removal_delay_s", 40), ("notice_delay_s", 30), ("overrun", 0.00002), ("failed_timeout", 2), ("failed_client_timeout", 1),
+        ("start_scheduling_s", 0.5), ("start_pull_s", 1.5), ("start_decryption_s", 0.25), ("start_application_s", 2),
         ("failed_evicted", 1), ("failed_crashed", 0), ("failed_not_deployed", 7), ("transactions_reverted", 1),
         ("provider_down_s", 8), ("price_spread", 2**0.5 / 2), ("revenue_hhi", 0.52),
         ("stranded", 0.000255),  # p-1 owes all of its 30; p-3 has 300 and owes 45; p-0 still runs

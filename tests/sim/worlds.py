@@ -133,6 +133,7 @@ def play(
     *,
     before: Callable[[Simulation], None] = lambda simulation: None,
     progress: Callable[[int, int], None] | None = None,
+    threads: int = 1,
 ) -> Played:
     """Run one replication.
 
@@ -141,10 +142,13 @@ def play(
         directory: where to; made when it is not there.
         before: may put more events into the world before it runs.
         progress: see `sim.simulation.Progress`.
+        threads: that work on the data plane.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if isinstance(what, dict):
+        what = scenario(what)
     with RunWriter(directory) as writer:
-        simulation = Simulation(scenario(what) if isinstance(what, dict) else what, 0, writer, progress)
+        simulation = Simulation(what, 0, writer, progress, threads=threads)
         before(simulation)
         outcome = simulation.run()
     return Played(directory, outcome, simulation)
@@ -211,8 +215,11 @@ def publishers(draw: st.DrawFn, index: int) -> Data:
     container: Data = {"image": "web:1", "port": 80, "resources": {"cpu": "250m", "memory": "128Mi"}}
     if draw(st.booleans()):
         container["volumes"] = [{"mountPath": "/data", "storage": "2Gi"}]
+    if draw(st.booleans()):
+        container["limits"] = {"cpu": 3}
     big = merged({"containers": [container]}, {})
     big["containers"][0]["resources"] = {"cpu": "500m", "memory": "256Mi"}
+    big["containers"][0].pop("limits", None)
     actions: list[Data] = draw(
         st.lists(
             _one_of(
@@ -246,6 +253,14 @@ def publishers(draw: st.DrawFn, index: int) -> Data:
             )
         ),
         service=draw(_one_of({"exponential": "2s"}, {"constant": "0.5s"}, {"lognormal": {"mean": "1s", "cv": 1.5}})),
+        client=draw(
+            _one_of(
+                {},
+                {"timeout": "3s"},
+                {"timeout": "10s", "retries": 2, "backoff": {"exponential": "500ms"}},
+                {"retries": 3, "backoff": "5s", "backoff_times": 1, "region": "fra-west-1"},
+            )
+        ),
         request_bytes=draw(_one_of(0, "1MB")),
         response_bytes=draw(_one_of(0, "5MB")),
         image={"size": draw(_one_of("10MB", "300MB"))},

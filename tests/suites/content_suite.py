@@ -8,6 +8,7 @@ import pytest
 
 from protocol.identity import cid_of
 from protocol.ports import ContentStore, Images, NoAnswer, PublishedImage
+from protocol.units import NS_PER_S
 from tests.suites.bench import Bench, after
 
 
@@ -64,6 +65,18 @@ class ContentSuite:
         got = bench.run(bench.other.get(cid, max_bytes=9, deadline_ns=after(bench, 60)))
         assert isinstance(got, NoAnswer)
         assert bench.run(bench.other.get(cid, max_bytes=10, deadline_ns=after(bench, 60))) == b"0123456789"
+
+    def test_many_are_what_each_of_them_is(self, bench: ContentBench) -> None:
+        cids = []
+        for content in (b"one", b"longer than the rest", b"three"):
+            cid = bench.run(bench.mine.put(content, deadline_ns=after(bench, 60)))
+            assert not isinstance(cid, NoAnswer)
+            cids.append(cid)
+        asked = [cids[0], cid_of(b"nobody put this"), cids[1], cids[2]]
+        got = bench.run(bench.other.get_many(asked, max_bytes=10, timeout_ns=2 * NS_PER_S))
+        assert (got[0], got[3]) == (b"one", b"three")
+        assert isinstance(got[1], NoAnswer) and isinstance(got[2], NoAnswer)
+        assert list(bench.run(bench.other.get_many([], max_bytes=10, timeout_ns=NS_PER_S))) == []
 
     def test_an_image_is_published_under_its_digest_and_fetched(self, bench: ContentBench) -> None:
         digest = bench.run(bench.my_images.digest(bench.reference, deadline_ns=after(bench, 600)))

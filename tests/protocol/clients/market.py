@@ -105,6 +105,9 @@ class Rows:
     def append(self, table: str, row: Any) -> None:
         self.tables.setdefault(table, []).append(row)
 
+    def extend(self, table: str, rows: Any) -> None:
+        self.tables.setdefault(table, []).extend(rows)
+
     def appender(self, table: str) -> Callable[[tuple[Any, ...]], None]:
         return self.tables.setdefault(table, []).append
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocol.units import NEVER_NS
 from sim.kernel import sketches
 from sim.kernel.plane import DataPlane
-from sim.kernel.specs import NodeSpec, PodSpec, StartUp
+from sim.kernel.specs import Client, NodeSpec, PodSpec, StartUp
 from sim.laws import Constant, Empirical, Exponential, Law, Lognormal, Uniform
 from sim.reference.plane import ReferencePlane
 from sim.traffic import Mmpp, Poisson, Replay, Trace, Traffic
@@ -61,6 +62,16 @@ even_traffics: st.SearchStrategy[Traffic] = st.lists(
     min_size=1,
     max_size=5,
 ).map(lambda bursts: Replay(tuple(sorted(_burst(bursts)))))
+clients: st.SearchStrategy[Client] = st.one_of(
+    st.just(Client()),
+    st.builds(
+        Client,
+        timeout_ns=st.sampled_from([S // 5, S, 2 * S, 3 * S, 20 * S, 60 * S, NEVER_NS]),
+        retries=st.integers(0, 4),
+        backoff=st.sampled_from([Constant(0.0), Constant(1.0), Exponential(0.5), Exponential(30.0)]),
+        backoff_times=st.sampled_from([1.0, 2.0]),
+    ),
+)
 rules = st.sampled_from(
     [
         fixed(1),
@@ -98,6 +109,7 @@ def pods(draw: st.DrawFn, index: int, *, even: bool) -> PodSpec:
     if not even:
         schedules.append(Exponential(0.5))
         applications.append(Exponential(4.0))
+    cpu = draw(st.sampled_from([0, 500, 1000]))
     start = StartUp(
         draw(st.sampled_from(schedules)),
         draw(st.sampled_from([0, 10 * MIB])),
@@ -113,7 +125,8 @@ def pods(draw: st.DrawFn, index: int, *, even: bool) -> PodSpec:
         slots=slots,
         start_up=start,
         first_service=draw(st.sampled_from([None, Exponential(2.0)])),
-        cpu_millis=draw(st.sampled_from([0, 500, 1000])),
+        cpu_millis=cpu,
+        cpu_limit_millis=draw(st.sampled_from([None, cpu, cpu * 3 // 2, cpu * 7])),
         memory_bytes=draw(st.sampled_from([0, 100, 300])),
         image_id=draw(st.integers(0, 2)),
         image_bytes=draw(st.sampled_from([0, 20 * MIB, 100 * MIB])),
@@ -123,6 +136,8 @@ def pods(draw: st.DrawFn, index: int, *, even: bool) -> PodSpec:
         response_bytes=100,
         sample_every=draw(st.sampled_from([0, 1, 3])),
         byte_rows=draw(st.booleans()),
+        client=draw(clients),
+        round_trip_ns=draw(st.sampled_from([0, 0, S // 10, S])),
     )
 
 
@@ -149,6 +164,8 @@ OPS = [
     "restore",
     "update",
     "grow",
+    "burst",
+    "slots",
     "move",
     "isolate",
     "rejoin",
@@ -192,6 +209,7 @@ def play(
     samples: list[Any] = []
     read: list[Any] = []
     status = dict.fromkeys(specs, "on")
+    brought = dict.fromkeys(specs, 0)
     steps = [(START + at, 0, "cut", 0) for at in cuts_ns] + [
         (START + at, 1, op, k) for at, op, k in world.script
     ]
@@ -228,16 +246,26 @@ def play(
             elif op == "resume" and status[k] == "off":
                 plane.resume(handle, at)
                 status[k] = "on"
-            elif op in ("update", "grow"):
+            elif op in ("update", "grow", "burst", "slots"):
                 spec = specs[k]
+                if op == "slots" and spec.scaling.policy != "per_request":
+                    spec = replace(spec, slots=spec.slots % 4 + 1)
                 if op == "grow":
-                    spec = replace(spec, cpu_millis=spec.cpu_millis + 250, service=Exponential(1.0))
+                    grown = spec.cpu_millis + 250
+                    limit = None if spec.cpu_limit_millis is None else spec.most_cpu_millis + 250
+                    spec = replace(
+                        spec, cpu_millis=grown, cpu_limit_millis=limit, service=Exponential(1.0), slots=1
+                    )
+                elif op == "burst":
+                    limit = None if spec.bursts else spec.cpu_millis * 3
+                    spec = replace(spec, cpu_limit_millis=limit)
                 specs[k] = spec
                 plane.update(handle, spec, at)
             elif op == "move":
                 read.append((plane.counters(handle, at), plane.replica_ms(handle, at), plane.sketch(handle)))
                 read.append(plane.cold_sketch(handle))
                 source = plane.remove(handle, at)
+                brought[k] = len(source.retries)
                 other = there if plane is here else here
                 handle = other.host(specs[k], source, at)
                 where[k] = (other, handle)
@@ -248,6 +276,8 @@ def play(
         plane, handle = where[k]
         c = plane.counters(handle, end)
         assert c.arrivals == c.served + sum(c.failed.values()) + c.held + c.queued + c.in_flight
+        assert sum(c.failed.values()) + brought[k] == c.retried + c.lost + c.waiting
+        assert c.warmed <= c.starts
         assert min(c.held, c.queued, c.in_flight, c.unplaced, c.starting, c.idle, c.busy, c.draining) >= 0
         assert plane.replica_ms(handle, end) == c.billed_ms
         assert (sketches.count(plane.sketch(handle)), sketches.count(plane.cold_sketch(handle))) == (
@@ -282,6 +312,8 @@ def _within_capacity(planes: Sequence[DataPlane | ReferencePlane], world: World,
         use = planes[0].node_use(n, at)
         assert 0 <= use.cpu_millis <= node.cpu_millis and 0 <= use.memory_bytes <= node.memory_bytes
         assert use.cached_bytes <= node.image_cache_bytes
+        given = min(use.cpu_wanted_millis, node.cpu_millis)  # what somebody wants is not left idle
+        assert use.cpu_given_millis == pytest.approx(given, rel=1e-12)
         assert use.up or use.cpu_millis == use.memory_bytes == use.pulls == 0
 
 

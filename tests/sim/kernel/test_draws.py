@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.kernel import chance, draws
-from sim.laws import Exponential
+from sim.kernel.streams import Stream
+from sim.laws import Constant, Empirical, Exponential, Lognormal
 
 # Random123 1.14, tests/kat_vectors, lines "philox4x32 10".
 KNOWN = [
@@ -65,10 +66,29 @@ def test_streams_are_apart() -> None:
 
 def test_a_stream_uses_both_uniforms_in_order() -> None:
     key = draws.stream_key(7, 3, "faults", "providers[2]")
-    stream = draws.Stream(key)
+    stream = Stream(key)
     got = [stream.next() for _ in range(6)]
     assert got == [u for index in range(3) for u in draws.uniforms(key, index)]
-    assert draws.Stream(key).sample(Exponential(2.0)) == Exponential(2.0).quantile(got[0])
+    assert Stream(key).sample(Exponential(2.0)) == Exponential(2.0).quantile(got[0])
+
+
+LAWS = [
+    Constant(2.0),
+    Exponential(2.0),
+    Lognormal(0.06, 0.5),
+    Empirical(((0.0, 1.0), (0.5, 2.0), (1.0, 9.0))),
+]
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.sampled_from(LAWS), st.booleans()), max_size=8))
+def test_many_draws_are_as_many_single_ones(steps: list[tuple[int, Any, bool]]) -> None:
+    key = draws.stream_key(7, 3, "network", "publishers[2]")
+    numbers = itertools.count()
+    stream = Stream(key)
+    for count, law, at_once in steps:
+        got = stream.samples(law, count) if at_once else [stream.sample(law) for _ in range(count)]
+        wanted = [draws.uniforms(key, n // 2)[n % 2] for n in itertools.islice(numbers, count)]
+        assert got == [law.quantile(u) for u in wanted]
 
 
 def test_uniforms_are_uniform() -> None:

@@ -175,6 +175,12 @@ def test_columns_may_be_added_as_arrays(tmp_path: Path) -> None:
                 "outcome": ["pending", "served", "served", "served"],
                 "cold": np.array([False, True, False, False]),
                 "replica": np.ma.masked_equal(np.array([-1, 0, 1, 0]), -1),
+                "attempt": np.array([1, 1, 2, 1]),
+                "round_trip_ns": np.full(count, 9),
+                "scheduling_ns": np.ma.masked_less(np.array([-1, 5, -1, -1]), 0),
+                "pull_ns": np.ma.masked_less(np.array([-1, 0, -1, -1]), 0),
+                "decryption_ns": [None, 4, None, None],
+                "application_ns": [None, 3, None, None],
             },
         )
     rows = RunTables(tmp_path).arrow("requests").to_pylist()
@@ -183,6 +189,7 @@ def test_columns_may_be_added_as_arrays(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert (rows[-1]["start_ns"], rows[-1]["end_ns"], rows[-1]["replica"]) == (None, None, None)
     assert [row["cold"] for row in rows] == [False, False, True, False]
+    assert [row["pull_ns"] for row in rows] == [None, None, 0, None]
 
 
 @pytest.mark.parametrize(
