@@ -2,7 +2,7 @@
 
 Prints as it goes; after each section the figures are kept in benchmarks/latest.json, and the pages (docs/performance.md,
 README.md) and plots are made from that file. Some twenty minutes on two cores of 2026 with nothing else on them, and
-half an hour more with --largest. What is not installed is listed as left out.
+an hour more with --largest. What is not installed is listed as left out.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def main() -> None:
         "--quick", action="store_true", help="small sizes, for a first look; says so where it is shown"
     )
     sizes.add_argument(
-        "--largest", action="store_true", help="also 3,000 providers, and a million pods (20 GB)"
+        "--largest",
+        action="store_true",
+        help="also 1,000 and 3,000 providers for a day, and a million pods (4.4 GB)",
     )
     parser.add_argument(
         "--draw", action="store_true", help="measure nothing: pages and plots from latest.json"

@@ -1,4 +1,4 @@
-"""The market of `market.yaml` in any size, and sections `market` and `threads`: the whole of it, a day long.
+"""The market of `market.yaml` in any size, and section `market`: the whole of it, a day long.
 
 1,000 providers, 10,000 pods, 24 virtual hours, 100 million requests, a billing tick of each provider every 100 s,
 claims when they pay, and every record that a default run writes.

@@ -66,7 +66,7 @@ class NoAnswer:
 
 
 class Clock(Protocol):
-    """The party's clock. Adapters: sim/clock.py."""
+    """The party's clock. Adapters: sim/tasks.py, live/tasks.py."""
 
     def now_ns(self) -> int:
         """Unix nanoseconds; never falls while the process lives."""

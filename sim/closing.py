@@ -235,7 +235,7 @@ class Closing:
             ),
             (
                 "attempts failed = tried again + given up + waiting",
-                "requests",
+                "attempts",
                 sum(failed for failed, _ in self._calls),
                 sum(after for _, after in self._calls),
             ),

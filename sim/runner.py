@@ -91,8 +91,8 @@ def run(
     scenario = load_scenario(path, [*overrides, *more])
     if workers < 1:
         raise BadInput(f"workers: {workers}; allowed are whole numbers of 1 and more")
-    if threads is not None and threads < 1:
-        raise BadInput(f"threads: {threads}; allowed are whole numbers of 1 and more")
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise BadInput(f"threads: {threads!r}; allowed are whole numbers of 1 and more")
     if threads is None:
         threads = max(1, processors() // min(workers, scenario.replications))
     started = datetime.now(UTC)

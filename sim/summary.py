@@ -122,7 +122,7 @@ def conservation(tables: RunTables, replication: int) -> list[dict[str, Any]]:
          sum(publishers.total(name) for name in ("spent", "returned", "locked_at_end"))),
         ("publishers spent = providers' revenue", unit, publishers.total("spent"), revenue),
         ("claims paid = providers' revenue", unit, tables.rows("claims", replication).total("paid"), revenue),
-        ("requests in = served + failed + still there", "requests", deployments.total("arrivals"),
+        ("attempts at hosted pods = served + failed + still there", "attempts", deployments.total("arrivals"),
          sum(deployments.total(name) for name in ("served", "pending_at_end", *(f"failed_{why}" for why in FAILURES)))),
     ]  # fmt: skip
     own = tables.rows("conservation", replication).table.to_pylist()

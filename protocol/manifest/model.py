@@ -304,7 +304,7 @@ def _check_container(container: Container, at: str, kinds: dict[str, VolumeKind]
         elif reserved == 0:
             out.add(
                 where,
-                f"{amount}m without a request: add `cpu` to the container's `resources`, at most the limit",
+                f"{amount}m without a request above 0: add `cpu` to the container's `resources`, at most the limit",
             )
         elif amount < reserved:
             out.add(

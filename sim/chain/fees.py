@@ -24,7 +24,6 @@ from sim.laws import Lognormal
 
 ELASTICITY: Final = 2  # EIP-1559: ELASTICITY_MULTIPLIER, limit over target
 CHANGE_DENOMINATOR: Final = 8  # EIP-1559: BASE_FEE_MAX_CHANGE_DENOMINATOR
-INITIAL_BASE_FEE_WEI: Final = 1_000_000_000  # EIP-1559: INITIAL_BASE_FEE
 BASE_FEES_COVERED: Final = 2
 """What senders allow for a rising base fee: max fee = 2 x base fee + tip, as go-ethereum and web3.py suggest."""
 

@@ -1,6 +1,6 @@
 """Where compiled code is kept, so that stale code cannot run.
 
-numba keys its cache by the file of the compiled function alone: an old `protocol/scaling.py` that was
+numba keys its cache by the file of the compiled function alone: an old rule of `protocol/scaling/` that was
 compiled into a kernel would live on. Here the directory's name holds a hash of every source that takes
 part, of the versions of Python, numba and numpy, and of the processor.
 """

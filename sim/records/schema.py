@@ -80,7 +80,10 @@ class Deployment(NamedTuple):
     failed_suspended: Annotated[Count, "requests refused while the pod was suspended"] = 0
     failed_limit: Annotated[Count, "requests refused because too many were held"] = 0
     pending_at_end: Annotated[Count, "requests held, queued or in service when the row was written"] = 0
-    cold: Annotated[Count, "requests served that waited for a replica to start"] = 0
+    cold: Annotated[
+        Count,
+        "requests served that waited for a replica to start; under `per_request` those that were the first of a replica",
+    ] = 0
     replica_starts: Annotated[Count, "replicas started"] = 0
     replicas_ready: Annotated[Count, "of them, those that became ready"] = 0
     scheduling_ns: Annotated[
@@ -298,9 +301,11 @@ class Request(NamedTuple):
     number: Annotated[Count, "the request's number among the pod's, from 0"]
     arrival_ns: Annotated[Instant, "it arrived"]
     start_ns: Annotated[Instant | None, "its service began; null when it never did"]
-    end_ns: Annotated[Instant | None, "it was answered or failed; null when it was still there at the end"]
-    outcome: Annotated[Name, "`served`, `pending`, or how it failed, such as `timeout`"]
-    cold: Annotated[Flag, "it waited for a replica to start"]
+    end_ns: Annotated[Instant | None, "it was answered or failed"]
+    outcome: Annotated[Name, "`served`, or how it failed, such as `timeout`"]
+    cold: Annotated[
+        Flag, "it waited for a replica to start; under `per_request`, it was the first of a replica"
+    ]
     replica: Annotated[Number | None, "the replica's number in its pod; null when none served it"]
     attempt: Annotated[Number, "1 for the request's first attempt, then counting up"]
     round_trip_ns: Annotated[

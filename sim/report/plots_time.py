@@ -120,8 +120,10 @@ def requests(run: RunData) -> Plot:
     legend_above(right, 1)
     for axes in (left, right):
         axes.set_ylim(bottom=0)
+    tried = value_text(run.metric("requests_retried"))
+    sent = "requests" if tried == "0" else f"attempts ({tried} of them second ones and later)"
     sentence = (
-        f"{value_text(run.metric('requests_served'))} of {value_text(run.metric('requests_arrived'))} requests were "
+        f"{value_text(run.metric('requests_served'))} of {value_text(run.metric('requests_arrived'))} {sent} were "
         f"answered, {value_text(run.metric('requests_failed'))} failed{_why_failed(run)}; "
         f"{value_text(run.metric('requests_held'))} "
         "of those answered had waited for a replica to start."

@@ -12,7 +12,6 @@ from sim.scenario.fields import Context
 from sim.scenario.model import Scenario
 from sim.trace_files import DURATIONS, INVOCATIONS, MEMORY
 
-SCHEMA_LINE = "# yaml-language-server: $schema="
 """Editors that know the YAML language server complete from the schema named here."""
 
 

@@ -169,7 +169,7 @@ WRONG: list[tuple[Any, list[tuple[str, str]]]] = [
     ({"containers": [{"image": "a:1", "resourceRequests": [{"resource": "memory", "amountMillis": 1}]}]}, [("containers[0].resourceRequests[0]", "not a whole number")]),
     ({"containers": [{"image": "a:1", "resourceRequests": [{"resource": "cpu"}]}]}, [("containers[0].resourceRequests[0]", "exactly one")]),
     ({"containers": [{"image": "a:1", "resources": {"cpu": 1}, "limits": {"cpu": "999m"}}]}, [("containers[0].limits.cpu", "999m is less than the 1000m that `resources` reserves")]),
-    ({"containers": [{"image": "a:1", "limits": {"cpu": 1}}]}, [("containers[0].limits.cpu", "1000m without a request: add `cpu` to")]),
+    ({"containers": [{"image": "a:1", "limits": {"cpu": 1}}]}, [("containers[0].limits.cpu", "1000m without a request above 0: add `cpu` to")]),
     ({"containers": [{"image": "a:1", "resources": {"cpu": 1}, "limits": {"cpu": 1e6}}, {"image": "b:1", "resources": {"cpu": 1}, "limits": {"cpu": 1e7}}]}, [("containers[1].limits.cpu", "10000000000m is more than any node has")]),
     ({"containers": [{"image": "a:1", "resources": {"cpu": 1}, "limits": {"cpu": 0}}]}, [("containers[0].limits.cpu", "0 is not allowed")]),
     ({"containers": [{"image": "a:1", "resources": {"cpu": 1}, "limits": {"memory": "1Gi"}}]}, [("containers[0].limits.memory", "only cpu has a limit")]),
