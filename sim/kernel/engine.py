@@ -134,28 +134,19 @@ def _room(m):  # type: ignore[no-untyped-def]
 def _run_ahead(m, p, i, now):  # type: ignore[no-untyped-def]
     """Runs a pod's own events up to `now` or to before its next shared one, and puts it into the order."""
     while True:
-        t = min(p.next_arrival, p.rare_ns)
-        if p.done_ns <= t:  # as `next_of` says, and each of the two that are common by one branch
-            t = p.done_ns
-            if t > now:
-                break
-            if not _room(m):
-                return FULL
+        t = min(p.done_ns, p.next_arrival, p.rare_ns)
+        if t > now:
+            break
+        if not _room(m):
+            return FULL
+        if p.done_ns == t:  # as `next_of` says, and each of the two that are common by one branch
             if p.n_drain > 0 and _drains_last(m, p):
                 set_key(m, i, t, (COMPLETION << CLASS_SHIFT) | p.pod_index)
                 return DONE
             _complete(m, p, i, t)
-        elif p.next_arrival < p.rare_ns or (p.next_arrival == t and p.rare_class > ARRIVAL):
-            if t > now:
-                break
-            if not _room(m):
-                return FULL
+        elif p.next_arrival == t and (p.rare_ns > t or p.rare_class > ARRIVAL):
             arrive(m, p, i, t)
         else:
-            if t > now:
-                break
-            if not _room(m):
-                return FULL
             kind = p.rare_class
             if _shared(m, p, kind):
                 set_key(m, i, t, (kind << CLASS_SHIFT) | p.pod_index)
