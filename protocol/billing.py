@@ -1,7 +1,7 @@
 """The billing tick: step 12, what ran is metered; and what follows from it for claims (step 13) and pods (14).
 
 One billing tick a provider: one reading of the cluster, one reading of all channels at one block, one
-batch to the store. Not knowing decides nothing: without a confirmed view of a channel nothing is removed;
+batch to the store, and nothing for a pod of which neither says anything new. Not knowing decides nothing: without a confirmed view of a channel nothing is removed;
 after a third of the unlock time the pod is suspended, its data kept, until the chain answers again. The
 tick decides and asks; what is done to a pod is done by its own task (`caretaker`).
 """
@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Final
 from protocol.events import Event, Happened
 from protocol.hosting import BILLABLE, PODS, Ask, Asking, HostedPod, Phase
 from protocol.ports import ChannelsAt, Put, Unknown
-from protocol.pricing import COST_SCALE
 from protocol.sender import pause
 from protocol.units import NEVER_NS, NS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from protocol.claiming import Claimer
     from protocol.hosting import ProviderSettings
+    from protocol.meters import Meters
     from protocol.payment import Channel, ChannelKey
     from protocol.ports import Cluster, World
-    from protocol.ports import Usage as Readings
 
 UNKNOWN_SHARE: Final = 3
 """A channel not seen for this fraction of its unlock time suspends its pod (protocol.md, "Life of a pod")."""
@@ -37,7 +36,7 @@ class Biller:
     Args:
         world, cluster: the provider's ports.
         settings: as the person chose.
-        pods: its pods by namespace.
+        meters: what its pods have used.
         claimer: claims what is due.
     """
 
@@ -46,14 +45,15 @@ class Biller:
         world: World,
         cluster: Cluster,
         settings: ProviderSettings,
-        pods: Mapping[str, HostedPod],
+        meters: Meters,
         claimer: Claimer,
     ) -> None:
         self._world = world
         self._cluster = cluster
         self._settings = settings
-        self._pods = pods
+        self._meters = meters
         self._claimer = claimer
+        self._channels: Mapping[ChannelKey, Channel | None] | None = None  # that all pods were compared with
 
     # ------------------------------------------------------------ the tick
 
@@ -68,25 +68,48 @@ class Biller:
             await self.tick()
 
     async def tick(self) -> None:
-        """One look at everything: meter, compare with the channels, decide, write, claim."""
-        pods = [p for _, p in sorted(self._pods.items()) if p.phase in BILLABLE]
+        """One look at everything: meter, compare with the channels, decide, write, claim.
+
+        What the cluster and the chain say has not come to anything new is passed over (`meters`).
+        """
+        meters = self._meters
+        pods, keys = meters.billed, meters.keys
         if not pods:
             return
-        usage = await self._cluster.usage(deadline_ns=self._deadline())
+        usage = await self._cluster.usage(meters.marks, deadline_ns=self._deadline())
         if isinstance(usage, Unknown):
             return  # nothing was read, so nothing is decided; readings are cumulative and lose nothing
         # Metered before anything else is awaited: meanwhile the pods' own tasks may read anew, and later.
-        moved = [self._meter(p, usage) for p in pods]
-        seen = await self._world.chain.channels([p.key for p in pods], deadline_ns=self._deadline())
-        channels: Mapping[ChannelKey, Channel | None] = {}
+        looked = meters.take(usage)
+        seen = await self._world.chain.channels(keys, deadline_ns=self._deadline())
+        channels: Mapping[ChannelKey, Channel | None] | None = None
         if isinstance(seen, Unknown):
             self._world.trace.emit(Event(Happened.CHAIN_UNKNOWN, rule=seen.reason))
         elif (
             not self._settings.wake_early
         ):  # else a pod that sleeps may wake and use its funds up: see `_decide`
             channels = seen.channels
+        if channels is None or channels is not self._channels:
+            moved = {pod.namespace: grown for pod, grown in looked}
+            looked = [(p, m if (m := moved.get(p.namespace)) is not None else meters.bring(p)) for p in pods]
+        self._channels = channels
+        if looked:
+            await self._look(looked, seen, channels or {})
+        if not isinstance(seen, Unknown):
+            meters.seen(self._world.clock.now_ns())
+            asked = await self._claimer.claim(pods, looked=bool(looked))
+            if (asked or looked) and not self._settings.wake_early:
+                meters.pass_over(self._claimer.owed_to(pods))
+
+    async def _look(
+        self,
+        looked: Sequence[tuple[HostedPod, bool]],
+        seen: ChannelsAt | Unknown,
+        channels: Mapping[ChannelKey, Channel | None],
+    ) -> None:
+        """Decide about pods, and write down those whose meter grew or of which anything was decided."""
         changes, now_ns = [], self._world.clock.now_ns()
-        for pod, grown in zip(pods, moved, strict=True):
+        for pod, grown in looked:
             if pod.phase not in BILLABLE:
                 continue  # it ended while the chain was asked
             channel = channels.get(pod.key)
@@ -105,27 +128,6 @@ class Biller:
                 changes.append(Put(PODS, pod.namespace, pod.to_record()))
         if changes:
             await self._world.store.commit(changes)
-        if not isinstance(seen, Unknown):
-            await self._claimer.claim(
-                [p for p in pods if p.phase in BILLABLE and p.asked is not Asking.REMOVE]
-            )
-
-    def _meter(self, pod: HostedPod, usage: Readings, *, final: bool = False) -> bool:
-        """Step 12: take the readings into the pod's meter and price them, exactly.
-
-        Returns:
-            Whether the meter moved.
-        """
-        readings, meter = usage.readings.get(pod.namespace), pod.meter
-        if readings is None:
-            return False
-        if not final:
-            moved = meter.grow(usage.at_ns, readings)
-        elif moved := usage.at_ns >= meter.at_ns:
-            meter.read(usage.at_ns, readings, final=True)
-        if moved:
-            pod.owed = meter.scaled_owed(pod.prices) // COST_SCALE
-        return moved
 
     def _decide(self, pod: HostedPod, seen: ChannelsAt | Unknown) -> None:
         """Compare what is owed with what the channel holds, and tell the pod's task what follows."""
@@ -192,7 +194,7 @@ class Biller:
         usage = await self._cluster.usage(deadline_ns=self._deadline())
         if isinstance(usage, Unknown) or not pod.billable:
             return
-        self._meter(pod, usage)
+        self._meters.meter(pod, usage)
         left = self._left(pod)
         if left > 0:
             self._watch_runway(pod, left, self._world.clock.now_ns())
@@ -209,7 +211,7 @@ class Biller:
         while True:
             usage = await self._cluster.usage(deadline_ns=self._deadline())
             if not isinstance(usage, Unknown):
-                self._meter(pod, usage, final=final)
+                self._meters.meter(pod, usage, final=final)
                 return
             await pause(self._world, self._settings.retry_ns)
 

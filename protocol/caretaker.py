@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from protocol.claiming import Claimer
     from protocol.eip712 import Domain
     from protocol.hosting import ProviderSettings
+    from protocol.meters import Meters
     from protocol.ports import Cluster, PublishedImage, World
 
 
@@ -38,6 +39,7 @@ class Caretaker:
         world, cluster: the provider's ports.
         settings: as the person chose.
         pods: its pods by namespace; one that has ended and is settled is taken out.
+        meters: what they have used.
         biller: meters them.
         claimer: settles them.
         domain: the Payment contract's EIP-712 domain.
@@ -49,6 +51,7 @@ class Caretaker:
         cluster: Cluster,
         settings: ProviderSettings,
         pods: dict[str, HostedPod],
+        meters: Meters,
         biller: Biller,
         claimer: Claimer,
         domain: Domain,
@@ -57,6 +60,7 @@ class Caretaker:
         self._cluster = cluster
         self._settings = settings
         self._pods = pods
+        self._meters = meters
         self._biller = biller
         self._claimer = claimer
         self._payment_domain = domain
@@ -287,6 +291,7 @@ class Caretaker:
     async def _move(self, pod: HostedPod, phase: Phase, reason: str) -> None:
         """Go to another phase of `TRANSITIONS`, in writing."""
         assert phase in TRANSITIONS[pod.phase], f"{pod.namespace}: {pod.phase} to {phase}"
+        self._meters.stir(pod)
         pod.phase, pod.reason, pod.since_ns = phase, reason, self._world.clock.now_ns()
         await self._keep(pod)
 

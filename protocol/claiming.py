@@ -6,29 +6,46 @@ claim settles one pod that has ended, and lets its publisher have the rest.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from protocol import wire
 from protocol.auth import Amount, Usage
 from protocol.events import Event, Happened
-from protocol.hosting import PODS, STATEMENTS
+from protocol.hosting import BILLABLE, PODS, STATEMENTS, Asking
 from protocol.payment import Claim, ClaimSkipped, Release, WithdrawMany, Withdrawn, WithdrawUpTo
 from protocol.policies.claims import Due
 from protocol.ports import Put, TxConfirmed, TxReverted, TxUnknown, Unknown
 from protocol.sender import pause
-from protocol.units import NS_PER_MS
+from protocol.units import NEVER_NS, NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from protocol.eip712 import Domain
     from protocol.hosting import HostedPod, ProviderPolicies, ProviderSettings
+    from protocol.meters import Meters
     from protocol.ports import World
     from protocol.sender import Sender
 
 MAX_CLAIMS_A_TRANSACTION: Final = 100
 """3.1 million gas when each is a first claim, 1.4 million later (contracts/gas.json): a tenth of a block of 30 million."""
 FINAL_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """The policy chose nothing, and need not be asked again yet.
+
+    Attributes:
+        claimable: by namespace, the most that may be claimable meanwhile [token base units]; who is not named has nothing.
+        fees: what transactions of 1 and of 2 claims cost then [token base units]; None: nobody has anything to claim.
+        until_ns: until when at most.
+    """
+
+    claimable: Mapping[str, int]
+    fees: tuple[int, int] | None
+    until_ns: int
 
 
 class Claimer:
@@ -39,6 +56,7 @@ class Claimer:
         settings, policies: as the person chose.
         sender: sends its transactions.
         pods: its pods by namespace.
+        meters: what they have used.
         domain: the Payment contract's EIP-712 domain.
     """
 
@@ -49,6 +67,7 @@ class Claimer:
         policies: ProviderPolicies,
         sender: Sender,
         pods: Mapping[str, HostedPod],
+        meters: Meters,
         domain: Domain,
     ) -> None:
         self._world = world
@@ -56,38 +75,84 @@ class Claimer:
         self._policies = policies
         self._sender = sender
         self._pods = pods
+        self._meters = meters
         self._domain = domain
         self._claiming: frozenset[str] = frozenset()  # whose routine claims are under way
+        self._rest: _Rest | None = None  # None: the policy is asked at the next tick
 
     # ------------------------------------------------------------ the routine claim
 
-    async def claim(self, pods: Sequence[HostedPod]) -> None:
-        """Step 13: what pays goes into one `withdrawMany`; its outcome is awaited by a task of its own."""
+    async def claim(self, pods: Sequence[HostedPod], *, looked: bool) -> bool:
+        """Step 13: what pays goes into one `withdrawMany`; its outcome is awaited by a task of its own.
+
+        Args:
+            pods: those that are billed.
+            looked: whether a tick has just looked at one of them; otherwise the policy is asked only if gas costs
+                something else than when it last chose nothing, or its time has come.
+
+        Returns:
+            Whether `owed_to` may have changed.
+        """
         if self._claiming:
-            return
-        now_ns = self._world.clock.now_ns()
+            return False
+        now_ns, rest = self._world.clock.now_ns(), self._rest
+        fees: tuple[int, int] | None = None
+        if rest is not None and not looked and now_ns <= rest.until_ns:
+            fees = rest.fees and await self._fees()
+            if fees is None or fees == rest.fees:
+                return False
+        self._rest = None
         dues = []
         for pod in pods:
+            if pod.phase not in BILLABLE or pod.asked is Asking.REMOVE:
+                continue
+            self._meters.bring(pod)
             claimable = (pod.owed if pod.owed < pod.invested else pod.invested) - pod.withdrawn
             if claimable > 0:
                 dues.append(
                     Due(pod.namespace, claimable, pod.marks(self._settings).exposure, now_ns - pod.claimed_ns)
                 )
         if not dues:
-            return
-        fees = []
-        for entries in (1, 2):
-            wei = await self._world.chain.claim_fee_wei(entries, deadline_ns=self._deadline())
-            if isinstance(wei, Unknown):
-                return
-            fees.append(
-                wei * self._settings.token_per_gas.numerator // self._settings.token_per_gas.denominator
-            )
+            self._rest = _Rest({}, None, NEVER_NS)
+            return True
+        fees = fees or await self._fees()
+        if fees is None:
+            return True
         chosen = self._policies.claims.choose(dues, fee_of=fees)[:MAX_CLAIMS_A_TRANSACTION]
         claims = {d.namespace: self._pods[d.namespace] for d in chosen if d.namespace in self._pods}
         if claims:
             self._claiming = frozenset(claims)
             self._world.tasks.start("claim", self._settle_claims(list(claims.values())))
+        elif not chosen and (quiet := self._policies.claims.quiet(dues, fee_of=fees)) is not None:
+            most = {due.namespace: limit for due, limit in zip(dues, quiet.claimable, strict=True)}
+            self._rest = _Rest(most, fees, min(now_ns + quiet.for_ns, NEVER_NS))
+        return True
+
+    async def _fees(self) -> tuple[int, int] | None:
+        """What a transaction of 1 and of 2 claims costs now [token base units]; None: the chain does not say."""
+        rate, fees = self._settings.token_per_gas, []
+        for entries in (1, 2):
+            wei = await self._world.chain.claim_fee_wei(entries, deadline_ns=self._deadline())
+            if isinstance(wei, Unknown):
+                return None
+            fees.append(wei * rate.numerator // rate.denominator)
+        return fees[0], fees[1]
+
+    def owed_to(self, pods: Sequence[HostedPod]) -> dict[str, int]:
+        """By namespace, up to where a pod may owe more without anything to claim [token base units].
+
+        Who is not named has to be looked at by every tick. While a claim is under way none is made, however much is owed.
+        """
+        if self._claiming:
+            return {pod.namespace: pod.invested for pod in pods}
+        if self._rest is None:
+            return {}
+        owed_to = {}
+        for pod in pods:
+            most = self._rest.claimable.get(pod.namespace, 0)
+            everything = pod.withdrawn + most >= pod.invested
+            owed_to[pod.namespace] = pod.invested if everything else pod.withdrawn + most
+        return owed_to
 
     async def _settle_claims(self, pods: Sequence[HostedPod]) -> None:
         """Send one routine claim and write down what it paid; each claim comes with a signed statement."""
@@ -111,6 +176,8 @@ class Claimer:
             return  # a growing total: the next tick reads the channel and claims what is still due
         by_key = {p.key: p for p in pods}
         totals = {p.key: entry.total for p, entry in zip(pods, entries, strict=True)}
+        for pod in pods:
+            self._meters.bring(pod)
         for event in outcome.events:
             match event:
                 case Withdrawn(key, amount) if key in by_key:

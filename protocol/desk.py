@@ -196,6 +196,7 @@ class Desk:
                 raise Refusal("NoSuchPod", name)
             pod = HostedPod.from_record(record)
         bind(request, publisher=pod.key.publisher, pod_id=pod.key.pod_id, life=pod.life)
+        self._provider.meters.bring(pod)
         answer = wire.pb.PodStatusResponse(
             state=STATES[pod.phase],
             id=f"{name}-{pod.life}",

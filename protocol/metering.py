@@ -15,16 +15,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from protocol.errors import BadInput, ProtocolError
+from protocol.ports import Mark
 from protocol.pricing import COST_SCALE, USAGE, AmountKey, PriceTable, burn, cost_of_reservation, margin
-from protocol.units import MS_PER_S, NS_PER_MS, Resource
+from protocol.units import MS_PER_S, NEVER_NS, NS_PER_MS, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from protocol.ports import Reading
+
+NEVER_MS: Final = NEVER_NS // NS_PER_MS
+"""More replica-milliseconds than any pod will have."""
 
 
 class MeterFell(ProtocolError):
@@ -263,6 +267,27 @@ class Meter:
             Refusal: `NoPrice`; a version holds a resource that has none.
         """
         return self.scaled_owed(prices) // COST_SCALE
+
+    def mark(self, prices: PriceTable, owed: int) -> Mark | None:
+        """How far the pod may run before the life costs more than `owed` [token base units].
+
+        Returns:
+            None where that cannot be said of replica-milliseconds alone: volumes and bytes that are priced cost, too,
+            and a pod with more than one version may still run an older one.
+
+        Raises:
+            Refusal: `NoPrice`; a version holds a resource that has none.
+        """
+        if len(self.segments) != 1 or prices.egress or prices.ingress:
+            return None
+        (segment,) = self.segments
+        left = (owed + 1) * COST_SCALE - 1 - self.scaled_owed(prices)
+        assert self._rates is not None
+        ((replica_burn, volume_burn),) = self._rates[1]
+        if volume_burn:
+            return None
+        most = segment.replica_ms + left // replica_burn if replica_burn else NEVER_MS
+        return Mark(segment.version, min(most, NEVER_MS))
 
     def reserve(self, prices: PriceTable, *, grace_s: int) -> int:
         """What the newest version's volumes will cost over the grace time [token base units], rounded up.

@@ -14,7 +14,7 @@ Adapters live in `sim/` and `live/`; every adapter of a port passes the same sui
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, NewType, Protocol, TypeAlias, TypeVar
@@ -495,17 +495,32 @@ class Reading:
     ingress_bytes: int
 
 
+class Mark(NamedTuple):
+    """How far a pod may run before it has to be looked at.
+
+    Attributes:
+        version: the one version that it has had.
+        replica_ms: of that version, the most that is still of no interest.
+    """
+
+    version: int
+    replica_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """All readings at one instant.
 
     Attributes:
-        at_ns: the instant they are true at.
+        at_ns: the instant they are true at, now and whenever they are read.
         readings: by namespace, one a version, ascending; a removed pod keeps its readings until `forget`.
+        passed: the namespaces to look at: those without a mark, of another version or more than one, and those whose
+            replica-milliseconds are beyond their mark. There may be more of them.
     """
 
     at_ns: int
     readings: Mapping[str, Sequence[Reading]]
+    passed: Collection[str]
 
 
 class PodState(StrEnum):
@@ -553,8 +568,13 @@ class Cluster(Protocol):
         """Drop the readings of a removed pod."""
         ...
 
-    async def usage(self, *, deadline_ns: int) -> Usage | Unknown:
-        """The readings of all our pods, at one instant."""
+    async def usage(self, marks: Mapping[str, Mark] | None = None, *, deadline_ns: int) -> Usage | Unknown:
+        """The readings of all our pods, at one instant.
+
+        Args:
+            marks: by namespace. Whoever gives the same object again has not changed it. None: there are none.
+            deadline_ns: when the answer is given up.
+        """
         ...
 
     async def states(self, *, deadline_ns: int) -> Mapping[str, PodState] | Unknown:

@@ -30,6 +30,7 @@ from protocol.hosting import (
 )
 from protocol.identity import cid_text, namespace
 from protocol.metering import Meter
+from protocol.meters import Meters
 from protocol.payment import ChannelKey
 from protocol.policies.admission import Asked
 from protocol.ports import PublishedImage, Unknown
@@ -88,10 +89,13 @@ class ProviderClient:
         self._payment_domain = Domain(terms.chain_id, terms.payment)
         self.pods: dict[str, HostedPod] = {}
         self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
-        self.claimer = Claimer(world, settings, policies, self.sender, self.pods, self._payment_domain)
-        self.biller = Biller(world, cluster, settings, self.pods, self.claimer)
+        self.meters = Meters(self.pods)
+        self.claimer = Claimer(
+            world, settings, policies, self.sender, self.pods, self.meters, self._payment_domain
+        )
+        self.biller = Biller(world, cluster, settings, self.meters, self.claimer)
         self.caretaker = Caretaker(
-            world, cluster, settings, self.pods, self.biller, self.claimer, self._payment_domain
+            world, cluster, settings, self.pods, self.meters, self.biller, self.claimer, self._payment_domain
         )
         self.front = Storefront(
             world, settings, policies, self.sender, self.pods, sealer=sealer, sealing_key=sealing_key

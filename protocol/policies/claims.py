@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Final, NamedTuple, Protocol
 
 from protocol.errors import BadInput
-from protocol.units import NS_PER_S
+from protocol.units import NEVER_NS, NS_PER_S
 
 
 class Due(NamedTuple):
@@ -26,6 +27,18 @@ class Due(NamedTuple):
     since_claim_ns: int
 
 
+class Quiet(NamedTuple):
+    """Until when `choose` chooses nothing, while gas costs the same.
+
+    Attributes:
+        claimable: for each pod, the most that may be claimable [token base units].
+        for_ns: for how long from now on at most [ns].
+    """
+
+    claimable: Sequence[int]
+    for_ns: int
+
+
 class Claims(Protocol):
     """Chooses whose claims go into the next transaction."""
 
@@ -36,6 +49,21 @@ class Claims(Protocol):
             dues: in order of namespace.
             fee_of: what a transaction of 1 and of 2 claims costs [token base units]: the second minus
                 the first is the price of one more entry.
+        """
+        ...
+
+    def quiet(self, dues: Sequence[Due], *, fee_of: Sequence[int]) -> Quiet | None:
+        """Until when `choose`, which has just chosen nothing, need not be asked again.
+
+        It is asked at each billing tick all the same when gas costs something else, a claim was made, a channel changed
+        or another pod has something to claim. May say less than is true, never more.
+
+        Args:
+            dues: as `choose` got them; at least one.
+            fee_of: as `choose` got it.
+
+        Returns:
+            One amount for each of `dues`; None: ask at every tick.
         """
         ...
 
@@ -75,6 +103,22 @@ class WhenItPays:
             return ()
         return chosen
 
+    def quiet(self, dues: Sequence[Due], *, fee_of: Sequence[int]) -> Quiet | None:
+        """See `Claims.quiet`.
+
+        What claims are worth beyond `multiple` times their own entries has to come to `multiple` times the rest of the
+        fee: what is lacking is shared out evenly.
+        """
+        entry = fee_of[1] - fee_of[0]
+        enough = self.multiple * entry
+        beyond = sum(due.claimable - enough for due in dues if due.claimable > enough)
+        share = (self.multiple * (fee_of[0] - entry) - 1 - beyond) // len(dues)
+        limits = [
+            min(max(due.claimable, enough) + share, ceil(self.cap_share * due.exposure_cap) - 1)
+            for due in dues
+        ]
+        return Quiet(limits, NEVER_NS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
@@ -101,6 +145,11 @@ class Interval:
             for d in dues
             if d.since_claim_ns >= self.every or d.claimable >= self.cap_share * d.exposure_cap
         ]
+
+    def quiet(self, dues: Sequence[Due], *, fee_of: Sequence[int]) -> Quiet | None:
+        """See `Claims.quiet`."""
+        limits = [ceil(self.cap_share * due.exposure_cap) - 1 for due in dues]
+        return Quiet(limits, self.every - 1 - max(due.since_claim_ns for due in dues))
 
 
 CLAIMS: Final[dict[str, type]] = {"when_it_pays": WhenItPays, "interval": Interval}

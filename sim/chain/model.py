@@ -16,9 +16,12 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from protocol import payment
 from protocol.errors import BadInput
+from protocol.payment import keys_of
 from protocol.ports import Block
 from sim.chain.forks import NEVER, Forks
 from sim.chain.history import History
@@ -137,6 +140,8 @@ class ModelLedger:
         self._receipts: dict[bytes, Receipt] = {}
         self._receipts_by_block: deque[tuple[int, tuple[bytes, ...]]] = deque()
         self._natives: History[Address, int] = History(history_blocks)
+        self._turns: History[Address, int] = History(history_blocks)
+        self._fresh = count(1)  # a turn has a number of its own, which not even a reorganisation gives again
         self._forks = forks
         self._undo = UndoLog(keeps=forks.most > 0)
         self._known: set[bytes] = set()  # what was undone after somebody believed it: it is never lost again
@@ -313,6 +318,11 @@ class ModelLedger:
         self._check_view(block)
         return self._contracts.channels(keys, block)
 
+    def turn(self, provider: Address, block: int) -> int:
+        """A name of what a provider's channels are after one block: as long as it is the same, so are they; see `channel`."""
+        self._check_view(block)
+        return self._turns.at(provider, block, 0)
+
     def balance(self, owner: Address, block: int) -> int:
         """What `owner` holds of the payment token after `block` [base units]; see `channel`."""
         self._check_view(block)
@@ -397,6 +407,10 @@ class ModelLedger:
         self.tips_wei += tips_wei
         self._nonces[tx.sender] = tx.nonce + 1
         self._pool.remove(tx)
+        if done.error is None and isinstance(tx.command, payment.Command):
+            for provider in {key.provider for key in keys_of(tx.command, tx.sender)}:
+                self._undo.note(partial(self._turns.cut, provider, block.number))
+                self._turns.put(provider, block.number, before=0, after=next(self._fresh))
         return Receipt(tx.hash, block, done.error, done.events, gas_used, fee_wei, tx, burnt_wei)
 
     def _keep_receipts(self, number: int, receipts: tuple[Receipt, ...]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import BadInput, Refusal
 from protocol.metering import (
+    NEVER_MS,
     Change,
     Meter,
     MeterClosed,
@@ -309,3 +311,44 @@ def test_growing_is_reading_what_is_new(
         elif made.grow(at_ns, readings) and not closed:
             assert not same and made.at_ns == at_ns
         assert made == plain and made.owed(PRICES) == plain.owed(PRICES)
+
+
+@given(
+    st.integers(0, 10**7), st.integers(0, 10**16) | st.integers(0, 9), st.integers(0, 10**9), st.booleans()
+)
+def test_a_mark_is_the_last_millisecond_within_the_money(
+    ran_ms: int, owed: int, bytes_in: int, cheap: bool
+) -> None:
+    prices = replace(PRICES, egress=0, ingress=0)
+    held = {Resource.CPU: 110} if cheap else REPLICA
+    if cheap:  # a base unit lasts for many milliseconds
+        prices = replace(prices, cpu=1)
+    made = Meter.begin(life=1)
+    made.configure(3, replica=held, volumes={})
+    made.read(1, [Reading(3, ran_ms, 0, 0, bytes_in)])
+    mark = made.mark(prices, owed)
+    assert mark is not None and mark.version == 3
+    for more, within in ((0, True), (1, mark.replica_ms == NEVER_MS)):
+        shown = Meter.begin(life=1)
+        shown.configure(3, replica=held, volumes={})
+        shown.read(1, [Reading(3, max(0, mark.replica_ms + more), 0, 0, bytes_in)])
+        assert mark.replica_ms + more < 0 or (shown.owed(prices) <= owed) == within
+
+
+def test_what_else_costs_has_no_mark() -> None:
+    made = Meter.begin(life=1)
+    made.configure(1, replica=REPLICA, volumes={})
+    free = replace(PRICES, egress=0, ingress=0)
+    assert made.mark(free, 10**20) is not None
+    assert made.mark(replace(free, egress=1), 10**20) is None
+    assert made.mark(replace(free, ingress=1), 10**20) is None
+    made.read(1, [Reading(1, 5, 0, 0, 0)])
+    made.configure(2, replica=REPLICA, volumes={})
+    assert made.mark(free, 10**20) is None  # the first may still run
+    bound = Meter.begin(life=1)
+    bound.configure(1, replica=REPLICA, volumes=VOLUMES)
+    assert bound.mark(free, 10**20) is None
+    nothing = Meter.begin(life=1)
+    nothing.configure(1, replica={}, volumes={})
+    mark = nothing.mark(free, 0)
+    assert mark is not None and mark.replica_ms > 10**12

@@ -8,6 +8,8 @@ from itertools import cycle
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from protocol.attestation import Assurance
@@ -272,6 +274,50 @@ def test_when_it_pays_claims_near_the_exposure_cap_whatever_the_gas() -> None:
 def test_interval_claims_by_time_or_near_the_cap() -> None:
     policy = Interval(every=100 * NS_PER_S, cap_share=0.5)
     assert chosen(policy, due("a", 1, since_s=99), due("b", 1, since_s=100), due("c", 5, cap=10)) == "bc"
+
+
+amounts = st.integers(1, 400)
+owing = st.lists(st.tuples(amounts, st.integers(1, 900), st.integers(0, 150)), min_size=1, max_size=5)
+
+
+@given(
+    st.one_of(
+        st.builds(WhenItPays, multiple=st.integers(0, 30), cap_share=st.floats(0.05, 1)),
+        st.builds(Interval, every=st.integers(1, 200), cap_share=st.floats(0.05, 1)),
+    ),
+    owing,
+    st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    st.data(),
+)
+def test_nobody_claims_before_the_policy_said_so(
+    policy: Any, pods: list[tuple[int, int, int]], gas: tuple[int, int], data: st.DataObject
+) -> None:
+    """However what is claimable grows within the limits, nothing is chosen; at one more somewhere it may be."""
+    fees = (gas[0] + gas[1], gas[0] + 2 * gas[1])
+    dues = [Due(str(n), claimable, cap, since) for n, (claimable, cap, since) in enumerate(pods)]
+    if policy.choose(dues, fee_of=fees):
+        return
+    quiet = policy.quiet(dues, fee_of=fees)
+    assert len(quiet.claimable) == len(dues) and quiet.for_ns >= 0
+    assert all(limit >= due.claimable for limit, due in zip(quiet.claimable, dues, strict=True))
+    later = data.draw(st.sampled_from([0, quiet.for_ns]) | st.integers(0, quiet.for_ns))
+    grown = [
+        due._replace(
+            claimable=data.draw(st.just(limit) | st.integers(due.claimable, limit)),
+            since_claim_ns=due.since_claim_ns + later,
+        )
+        for due, limit in zip(dues, quiet.claimable, strict=True)
+    ]
+    assert not policy.choose(grown, fee_of=fees)
+
+
+def test_equal_pods_are_quiet_up_to_the_very_claim() -> None:
+    dues = [due(name, 10, cap=10**6) for name in "abcd"]
+    for policy, most in ((WhenItPays(multiple=20), 79), (Interval(every=10**12), 499_999)):
+        quiet = policy.quiet(dues, fee_of=(10, 12))
+        assert quiet is not None and set(quiet.claimable) == {most}
+        more = [d._replace(claimable=most + 1) for d in dues]
+        assert policy.choose(more, fee_of=(10, 12)) == more
 
 
 # ---------------------------------------------------------------- admission

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocol.billing import Biller
+from protocol.claiming import Claimer
 from protocol.hosting import HostedPod
+from protocol.meters import Meters
+from protocol.ports import Usage
 from sim import fleet
 from sim.cluster import Tenant
 from sim.exhaustion import Exhaustions
@@ -49,6 +53,11 @@ BUSY = world(
     ],
 )  # fmt: skip
 """A little of everything."""
+GAS = [
+    {"at": "0s", "price": "20 gwei"},
+    {"at": "31m", "price": "0.01 gwei"},
+    {"at": "55m", "price": "9 gwei"},
+]
 
 
 def test_twice_in_one_process(tmp_path: Path) -> None:
@@ -135,6 +144,38 @@ def test_what_a_tick_passes_over_decides_nothing(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Biller, "_watch_runway", forgetting)
     assert play(BUSY, tmp_path / "slow").hashes == quick.hashes
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [{"use": "when_it_pays", "with": {"cap_share": 1.0}}, {"use": "interval", "with": {"every": "7m"}}],
+)
+@pytest.mark.parametrize("moves", [False, True])
+def test_who_is_below_a_mark_need_not_be_looked_at(
+    claim: Data, moves: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that meters, compares, writes and asks its claim policy for every pod at every tick does the same."""
+    data = BUSY | ({"chain": {"gas_price": {"steps": GAS}}} if moves else {})
+    data["providers"] = [{**p, "policies": {"claim": claim}} for p in BUSY["providers"][: 1 if moves else 2]]
+    if moves:  # pods whose bytes cost something are looked at by every tick, and their providers ask the policy at each
+        data["publishers"] = [p for p in BUSY["publishers"] if "response_bytes" not in p]
+    counts: Counter[bool] = Counter()
+    take = Meters.take
+
+    def taken(self: Meters, usage: Usage) -> list[tuple[HostedPod, bool]]:
+        looked = take(self, usage)
+        for pod in self.billed:
+            counts[pod.namespace in {p.namespace for p, _ in looked}] += 1
+        return looked
+
+    monkeypatch.setattr(Meters, "take", taken)
+    quick = play(data, tmp_path / "quick")
+    assert counts[False] > counts[True] / 2 > 10 and len(quick.rows("claims")) > 5
+    counts.clear()
+    monkeypatch.setattr(Meters, "pass_over", lambda self, owed_to: None)
+    monkeypatch.setattr(Claimer, "_rest", property(lambda self: None, lambda self, rest: None), raising=False)
+    assert play(data, tmp_path / "slow").hashes == quick.hashes
+    assert counts[False] == 0
 
 
 def test_what_is_not_looked_at_is_not_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from protocol.payment import (
     ChannelCreated,
     ChannelKey,
     CreateChannel,
+    Deposit,
     Deposited,
     Release,
     Unlock,
@@ -272,6 +273,22 @@ class ChainSuite:
         self.open(bench, 10)
         channel = self.channels(bench, POD).channels[key]
         assert channel is not None and (channel.life, channel.invested_by_publisher) == (2, 10)
+
+    def test_what_is_asked_for_again_is_told_as_it_is_now(self, bench: ChainBench) -> None:
+        """The same keys, in the same tuple, as a provider asks at each tick."""
+        self.open(bench)
+        keys = (ChannelKey(bench.publisher, bench.provider, POD),)
+        told = []
+        for _ in range(2):
+            for _ in range(2):
+                seen = bench.run(bench.theirs.channels(keys, deadline_ns=after(bench, bench.a_while)))
+                assert isinstance(seen, ChannelsAt)
+                (channel,) = seen.channels.values()
+                told.append(channel and channel.invested_by_publisher)
+            self.send(
+                bench, bench.mine, Approve(bench.mine.terms.payment, 70), Deposit(bench.provider, POD, 70)
+            )
+        assert told == [1000, 1000, 1070, 1070]
 
     def test_a_claim_costs_more_with_more_entries(self, bench: ChainBench) -> None:
         fees = [

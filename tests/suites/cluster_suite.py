@@ -10,6 +10,7 @@ from protocol.ports import (
     ClusterRefused,
     Endpoint,
     LogPage,
+    Mark,
     PodState,
     Reading,
     Unknown,
@@ -98,6 +99,39 @@ class ClusterSuite:
         self.wait(bench, 5)
         grown_ms = self.readings(bench)[0].replica_ms - before
         assert 3 * bench.unit_ns // 10**6 <= grown_ms <= 50 * bench.unit_ns // 10**6
+
+    def test_only_who_is_beyond_its_mark_is_to_be_looked_at(self, bench: ClusterBench) -> None:
+        """And what is below it can be read all the same, as it was then."""
+        for number in (0, 1):
+            self.configure(bench, a_pod(), number=number)
+        self.wait(bench, bench.start_up + 2)
+        one, two = self.name(bench), self.name(bench, 1)
+        far = Mark(1, 10**12)
+
+        def look(marks: dict[str, Mark]) -> Usage:
+            usage = bench.run(bench.cluster.usage(marks, deadline_ns=after(bench, 60)))
+            assert isinstance(usage, Usage)
+            return usage
+
+        first = look({one: far, two: Mark(1, 0)})
+        assert one not in first.passed and two in first.passed
+        assert one in look({}).passed and two in look({}).passed
+        assert one in look({one: Mark(2, 10**12)}).passed  # a version that it has not
+        then = [r.replica_ms for r in first.readings[one]]
+        exact = {one: Mark(1, then[0]), two: far}
+        self.wait(bench, 5)
+        later = look(exact)
+        assert one in later.passed and two not in later.passed
+        assert (
+            [r.replica_ms for r in first.readings[one]] == then < [r.replica_ms for r in later.readings[one]]
+        )
+        self.configure(bench, a_pod(cpu="200m"), version=2)
+        assert one in look({one: far, two: far}).passed
+        assert one in look({one: Mark(2, 10**12)}).passed  # what the first version ran costs something else
+        kept = [r.replica_ms for r in later.readings[two]]
+        self.end(bench, "remove", 1)
+        assert [r.replica_ms for r in later.readings[two]] == kept
+        assert look({two: far}).readings[two][0].replica_ms >= kept[0]
 
     def test_configuring_again_changes_nothing(self, bench: ClusterBench) -> None:
         first = self.configure(bench, a_pod("a.example"))

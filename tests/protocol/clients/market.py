@@ -196,8 +196,13 @@ class Market:
         return Rental.from_record(record)
 
     def hosted(self, provider: ProviderParty | None = None) -> HostedPod:
-        """The provider's only pod, as its disk holds it."""
-        (record,) = (provider or self.host).disk.tables[PODS].values()
+        """The provider's only pod: as its client knows it, or as its disk holds it when no client does."""
+        party = provider or self.host
+        (record,) = party.disk.tables[PODS].values()
+        if party.client is not None and record["namespace"] in party.client.pods:
+            pod = party.client.pods[record["namespace"]]
+            party.client.meters.bring(pod)
+            record = pod.to_record()
         return HostedPod.from_record(record)
 
     @property

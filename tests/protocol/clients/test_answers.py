@@ -286,6 +286,7 @@ def test_a_closed_channel_in_a_batch_does_not_hold_up_the_others() -> None:
     provider = market.host.client
     assert provider is not None
     gone, there = provider.pods.values()
+    provider.meters.bring(there)
     market.do(provider.sender.execute(Release(gone.key.publisher, gone.key.pod_id)))
     market.do(provider.claimer._settle_claims([gone, there]))
     (events,) = [r.events for tx, r in market.receipts if isinstance(tx.command, WithdrawMany)]

@@ -32,6 +32,7 @@ from protocol.requests import payment_channel
 from protocol.units import MS_PER_S, NS_PER_S, Address, PodId
 from tests.protocol.clients.market import A_SECOND, CPU_CORE_H, CPU_MILLIS, KEPT, WEB, Data, Market, tapped
 
+PATIENT: Data = {"tick": "20s", "exposure": "2h"}
 TWO_MINUTES: Data = {"policies": {"funding": {"use": "once", "with": {"first": "2m"}}}}
 UNLOCK_S = 17 * 60
 
@@ -61,6 +62,40 @@ def test_defect_02_a_silent_chain_is_no_verdict() -> None:
     assert market.state == "configured"
     assert market.events("PodRemoved") == []
     market.until(lambda: market.mined(WithdrawMany), limit_s=120)
+    market.finish()
+
+
+def test_defect_02_nor_is_a_short_silence_after_ticks_that_passed_a_pod_over() -> None:
+    """Its channel was seen at each of them: what counts is since when it was not."""
+    market = Market(
+        provider={"policies": {"claim": {"use": "interval", "with": {"every": "2h"}}}, "terms": PATIENT},
+        publisher={"policies": {"funding": {"use": "once", "with": {"first": "2h"}}}},
+    ).running()
+    market.run(market.now_s + 100)
+    client = market.host.client
+    assert client is not None
+    (pod,) = client.pods.values()
+    looked_ns = pod.seen_ns
+    market.run(market.now_s + 600)
+    assert pod.seen_ns == looked_ns  # nothing to look at
+    market.silence(market.host, for_s=100)
+    market.run(market.now_s + 100)
+    assert market.events("ChainUnknown") and market.state == "configured"
+    market.finish()
+
+
+def test_who_is_billed_is_who_runs() -> None:
+    market = Market(publisher={"policies": {"funding": {"use": "once", "with": {"first": "2h"}}}})
+    market.until(lambda: market.events("PodAccepted"))
+    client = market.host.client
+    assert client is not None and list(client.meters.billed) == []
+    market.running()
+    (pod,) = client.pods.values()
+    assert list(client.meters.billed) == [pod] and client.meters.keys == (pod.key,)
+    market.until(lambda: pod.namespace in client.meters.marks, limit_s=100)
+    market.wish(Wish.DELETE)
+    market.until(lambda: market.events("PodRemoved"))
+    assert [len(x) for x in (client.meters.billed, client.meters.keys, client.meters.marks)] == [0, 0, 0]
     market.finish()
 
 

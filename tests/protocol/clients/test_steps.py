@@ -25,6 +25,7 @@ from protocol.desk import Desk
 from protocol.errors import BadManifest
 from protocol.guard import Guard, Wish
 from protocol.manifest import Pod
+from protocol.meters import Meters
 from protocol.paying import Payer
 from protocol.payment import CreateChannel, WithdrawMany, WithdrawUpTo
 from protocol.policies.selection import Cheapest
@@ -378,7 +379,7 @@ STEPS: list[tuple[Callable[..., None], Sabotage]] = [
     ),
     (
         test_step_12_what_ran_is_metered_at_every_tick,
-        (Biller, "_meter", lambda self, pod, usage, final=False: False),
+        (Meters, "meter", lambda self, pod, usage, final=False: False),
     ),
     (test_step_13_what_is_due_is_claimed_with_a_signed_statement, (Claimer, "claim", _nothing)),
     (test_step_13_what_is_due_is_claimed_with_a_signed_statement, (Claimer, "_state", lambda self, pod: [])),

@@ -66,6 +66,21 @@ def state(chain: ModelLedger, block: int) -> dict[str, Any]:
     }
 
 
+def turn(chain: ModelLedger, block: int) -> list[int]:
+    return [chain.turn(provider, block) for provider in (PIA, ANN)]
+
+
+def test_the_same_again_on_another_branch_is_another_turn() -> None:
+    chain = ledger(Planned({3: 2}))
+    put(chain, ANN, Approve(PAYMENT, 10), CreateChannel(PIA, POD, 60, 10), price=5 * GWEI)
+    chain.mine(at(1))
+    before = chain.turn(PIA, 1)
+    chain.mine(at(2))
+    assert chain.turn(PIA, 2) == before > 0 == chain.turn(ANN, 2)
+    assert chain.mine(at(3)).receipts  # undone, and mined again
+    assert chain.turn(PIA, 1) == 0 and chain.turn(PIA, 3) not in (0, before)
+
+
 anything = st.one_of(
     commands, st.sampled_from([RegisterProvider(Cid("a")), RegisterProvider(Cid("b")), Subscribe(1)])
 )
@@ -79,13 +94,14 @@ blocks = st.lists(
 def test_what_is_undone_never_was(plan: list[list[tuple[Address, AnyCommand]]], depth: int) -> None:
     """Eight blocks, the last `depth` of them undone: as a chain that had only those before, in every view and record."""
     chain, other = ledger(Planned({9: depth}, lost=frozenset(range(99)))), ledger()
-    views = {}
+    views, turns = {}, {}
     for number, sent in enumerate(plan, start=1):
         for sender, command in sent:
             put(chain, sender, command, price=5 * GWEI)
             if number <= 8 - depth:
                 put(other, sender, command, price=5 * GWEI)
         chain.mine(at(number))
+        turns[number] = turn(chain, number)
         if number <= 8 - depth:
             other.mine(at(number))
             views[number] = chain.channels(KEYS, number)
@@ -93,6 +109,8 @@ def test_what_is_undone_never_was(plan: list[list[tuple[Address, AnyCommand]]], 
     other.mine(at(9))
     assert state(chain, 9) == state(other, 9)
     assert all(chain.channels(KEYS, number) == seen for number, seen in views.items())
+    for number in turns:
+        assert turn(chain, number) == turns[min(number, 8 - depth)]
     void = sum(len(sent) for sent in plan[8 - depth :])
     assert sum(len(u.receipts) for u in undone) == void
     assert all(chain.receipt(r.hash) is None for u in undone for r in u.receipts)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import invariants
@@ -320,6 +320,31 @@ commands = st.sampled_from(
         WithdrawMany((Claim(ANN, POD, 1, 4), Claim(BEN, POD, 1, 9))),
     ]
 )
+KEYS = [KEY, ChannelKey(BEN, PIA, POD), ChannelKey(ANN, ANN, POD)]
+PROVIDERS = (PIA, ANN)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from([ANN, BEN, PIA]), commands), max_size=3), min_size=1, max_size=6
+    )
+)
+def test_a_turn_is_a_name_of_the_channels(plan: list[list[tuple[Address, AnyCommand]]]) -> None:
+    """Blocks of the same turn of all providers have the same channels, and a refused command makes no other turn."""
+    chain = opened(100)
+    seen: dict[tuple[int, ...], dict[ChannelKey, Channel | None]] = {}
+    for number, sent in enumerate(plan, start=2):
+        before = tuple(chain.turn(provider, number - 1) for provider in PROVIDERS)
+        for sender, command in sent:
+            put(chain, sender, command)
+        receipts = chain.mine(at(number)).receipts
+        after = tuple(chain.turn(provider, number) for provider in PROVIDERS)
+        if all(r.error is not None or isinstance(r.tx.command, Approve) for r in receipts):
+            assert after == before
+    for number in range(len(plan) + 2):
+        turn = tuple(chain.turn(provider, number) for provider in PROVIDERS)
+        assert seen.setdefault(turn, chain.channels(KEYS, number)) == chain.channels(KEYS, number)
 
 
 @given(
