@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol import manifest, ports
 from protocol.units import NS_PER_MS, Resource
@@ -109,6 +109,26 @@ class Tenant:
     log: list[tuple[int, str, str]] = field(default_factory=list)
 
 
+class Tally(NamedTuple):
+    """What is counted of a provider's tenants, beside what its plane counts of those that are there.
+
+    Attributes:
+        running, suspended: how many are.
+        arrivals, served, failed, cold: requests of tenants that were removed.
+    """
+
+    running: int = 0
+    suspended: int = 0
+    arrivals: int = 0
+    served: int = 0
+    failed: int = 0
+    cold: int = 0
+
+    def plus(self, **more: int) -> Tally:
+        """With so many more."""
+        return self._replace(**{name: getattr(self, name) + number for name, number in more.items()})
+
+
 class Machines:
     """What outlives the provider's process: the plane, the tenants, the hosts they hold.
 
@@ -138,7 +158,7 @@ class Machines:
         self.storage_bytes = storage_bytes
         self.caller_of = caller_of
         self.tenants: dict[str, Tenant] = {}
-        self.past = {"arrivals": 0, "served": 0, "failed": 0, "cold": 0}  # of tenants that were removed
+        self.tally = Tally()
         self.billed_ms: list[int] = []  # of every handle of the plane, when it was last looked at
         self.on_configured: Callable[[Tenant, int], None] = lambda tenant, now_ns: None
         self.on_removed: Callable[[Tenant, int], None] = lambda tenant, now_ns: None
@@ -248,6 +268,7 @@ class SimCluster:
                 bound_from_ms=_bound_from(workload, now_ns),
             )
             self._tenants[workload.namespace] = tenant
+            machines.tally = machines.tally.plus(running=1)
             tenant.log.append((now_ns, "stdout", f"version {workload.version} configured"))
         elif workload.version > tenant.workload.version:
             old = tenant.readings[-1]
@@ -280,6 +301,7 @@ class SimCluster:
         if tenant is not None and tenant.state is ports.PodState.CONFIGURED:
             self._machines.plane.suspend(tenant.caller.handle, now_ns)
             tenant.state = ports.PodState.SUSPENDED
+            self._machines.tally = self._machines.tally.plus(running=-1, suspended=1)
             tenant.log.append((now_ns, "stdout", "suspended"))
         return None
 
@@ -290,6 +312,7 @@ class SimCluster:
         if tenant is not None and tenant.state is ports.PodState.SUSPENDED:
             self._machines.plane.resume(tenant.caller.handle, now_ns)
             tenant.state = ports.PodState.CONFIGURED
+            self._machines.tally = self._machines.tally.plus(running=1, suspended=-1)
             tenant.log.append((now_ns, "stdout", "resumed"))
         return None
 
@@ -303,10 +326,15 @@ class SimCluster:
             machines.read_all(now_ns)
             machines.on_removed(tenant, now_ns)
             done = tenant.caller.count(now_ns)
-            machines.past["arrivals"] += done.arrivals
-            machines.past["served"] += done.served
-            machines.past["failed"] += sum(done.failed.values())
-            machines.past["cold"] += done.cold
+            suspended = tenant.state is ports.PodState.SUSPENDED
+            machines.tally = machines.tally.plus(
+                running=not suspended and -1,
+                suspended=suspended and -1,
+                arrivals=done.arrivals,
+                served=done.served,
+                failed=sum(done.failed.values()),
+                cold=done.cold,
+            )
             tenant.state, tenant.bound_from_ms = ports.PodState.REMOVED, None
             tenant.caller.move(machines.nowhere, tenant.caller.spec, now_ns)
         return None

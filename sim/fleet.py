@@ -1,4 +1,4 @@
-"""All planes of a world, brought to one instant together, in threads: the compiled code holds no lock.
+"""All planes of a world, brought to one instant together, in threads, and read: the compiled code holds no lock.
 
 Planes share nothing, and where `advance` is cut changes nothing (`kernel.engine`), so the number of threads changes no
 result. None is ever ahead of the simulation's clock: whatever control does next finds every plane at its own
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
+from sim.kernel import sums
 from sim.kernel.engine import drive
 from sim.kernel.plane import DataPlane
 from sim.kernel.state import ADVANCE
@@ -22,6 +23,8 @@ from sim.kernel.state import ADVANCE
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+
+    from sim.kernel.arrays import Array
 
 SLICES_A_TICK: Final = 20
 PLANES_A_THREAD: Final = 8
@@ -57,6 +60,9 @@ class Fleet:
     def __init__(self, ticking: Sequence[Ticking], others: Sequence[DataPlane], *, threads: int) -> None:
         self._planes = [*(t.plane for t in ticking), *others]
         self._compiled = all(isinstance(plane, DataPlane) for plane in self._planes)
+        self._addresses: Array = np.zeros(0, np.int64)
+        if self._compiled:
+            self._addresses = np.concatenate([plane.address for plane in self._planes])
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads - 1, "plane") if threads > 1 and self._compiled else None
         self._tick_ns = np.array([t.tick_ns for t in ticking], np.int64)
@@ -78,15 +84,48 @@ class Fleet:
 
     def advance(self, now_ns: int) -> None:
         """Bring all planes to now."""
-        self._advance(self._planes, now_ns)
+        self._advance(self._planes, self._addresses, now_ns)
 
     def ahead(self, now_ns: int) -> None:
         """Bring to now the planes whose next tick is less than a slice away."""
         assert self.slice_ns is not None
         due = (self._phase_ns - now_ns) % self._tick_ns <= self.slice_ns
-        self._advance([self._planes[k] for k in np.flatnonzero(due)], now_ns)
+        which = np.flatnonzero(due)
+        self._advance([self._planes[k] for k in which], self._addresses[which], now_ns)
 
-    def _advance(self, planes: list[DataPlane], now_ns: int) -> None:
+    def totals(self, now_ns: int) -> Array:
+        """`DataPlane.totals` of all planes, which have come to `now_ns`: int64 [planes, `sums.SUMS`]."""
+        totals: Array = np.zeros((len(self._planes), len(sums.SUMS)), np.int64)
+        if not self._compiled:
+            for row, plane in zip(totals, self._planes, strict=True):
+                of = plane.totals(now_ns)
+                row[:] = [of[name] for name in sums.SUMS]
+            return totals
+        sums.sums(self._addresses, totals)
+        for k in np.flatnonzero(totals[:, sums.COLUMN["slowed"]]):
+            totals[k, sums.COLUMN["cpu_given_millis"]] = self._planes[k].cpu_given_millis()
+        return totals
+
+    def replica_ms(self, which: Array, handles: Array, now_ns: int) -> Array:
+        """`DataPlane.replica_ms` of many pods at once; all planes have come to `now_ns`.
+
+        Args:
+            which: int64 [pods]: of which plane; providers are counted from 0, in their order.
+            handles: int64 [pods]: the pod's there; below 0: none.
+            now_ns: instant [Unix ns].
+
+        Returns:
+            int64 [pods]; 0 where there is none.
+        """
+        billed: Array = np.zeros(len(which), np.int64)
+        if self._compiled:
+            sums.bills_of(self._addresses, which, handles, now_ns, billed)
+        else:
+            for k in np.flatnonzero(handles >= 0):
+                billed[k] = self._planes[which[k]].replica_ms(int(handles[k]), now_ns)
+        return billed
+
+    def _advance(self, planes: list[DataPlane], addresses: Array, now_ns: int) -> None:
         if not self._compiled:
             for plane in planes:
                 plane.advance(now_ns)
@@ -94,16 +133,16 @@ class Fleet:
         shares = max(1, min(self._threads, len(planes) // PLANES_A_THREAD))
         waiting: list[Any] = []
         if self._pool is not None:
-            waiting = [self._pool.submit(_bring, planes[n::shares], now_ns) for n in range(1, shares)]
-            planes = planes[::shares]
-        _bring(planes, now_ns)
+            parts = [(planes[n::shares], addresses[n::shares].copy()) for n in range(shares)]
+            waiting = [self._pool.submit(_bring, *part, now_ns) for part in parts[1:]]
+            planes, addresses = parts[0]
+        _bring(planes, addresses, now_ns)
         for future in waiting:
             future.result()
 
 
-def _bring(planes: Sequence[DataPlane], now_ns: int) -> None:
-    """Bring planes to now, one after another; see `DataPlane.advance`."""
-    addresses = np.concatenate([plane.address for plane in planes]) if planes else np.zeros(0, np.int64)
+def _bring(planes: Sequence[DataPlane], addresses: Array, now_ns: int) -> None:
+    """Bring planes, which are at these addresses, to now, one after another; see `DataPlane.advance`."""
     done = 0
     while (done := done + drive(addresses[done:], ADVANCE, 0, now_ns)) < len(planes):
         planes[done].make_room()

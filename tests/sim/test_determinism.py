@@ -83,10 +83,10 @@ def test_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(fleet, "PLANES_A_THREAD", 1)
     bring, workers = fleet._bring, set()
 
-    def watched(planes: list[Any], now_ns: int) -> None:
+    def watched(planes: list[Any], addresses: Any, now_ns: int) -> None:
         if planes:
             workers.add(threading.current_thread().name)
-        bring(planes, now_ns)
+        bring(planes, addresses, now_ns)
 
     monkeypatch.setattr(fleet, "_bring", watched)
     hashes = []
@@ -201,7 +201,7 @@ def cutting(cuts: list[tuple[int, str]]) -> Any:
                         party.machines.plane.advance(now_ns)
                         there.nowhere.advance(now_ns)
                     case "owed":
-                        there.watcher.owed(party)
+                        there.watcher.owed(simulation._fleet, now_ns)
                     case _:
                         simulation._sample(now_ns)
 
