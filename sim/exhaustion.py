@@ -76,11 +76,13 @@ class Exhaustions:
     Args:
         dues: where is kept what the pods owe.
         owner: the provider's number there.
+        restless: owners of whom some pod is `due`; is kept so.
     """
 
-    def __init__(self, dues: Dues, owner: int) -> None:
+    def __init__(self, dues: Dues, owner: int, restless: set[int]) -> None:
         self._dues = dues
         self._owner = owner
+        self._restless = restless
         self._watched: dict[int, _Watch] = {}
         self._due: dict[int, _Watch] = {}  # those that are not quiet or have too many changes
 
@@ -96,7 +98,7 @@ class Exhaustions:
         """
         index, account = tenant.caller.spec.pod_index, self._dues.open(self._owner, tenant.caller.handle)
         self._watched[index] = _Watch(tenant, purse, prices, meter, account, looked_ns=now_ns)
-        self._due[index] = self._watched[index]
+        self._want(self._watched[index])
 
     def watched(self, tenant: Tenant) -> Meter | None:
         """The world's meter of a pod."""
@@ -105,21 +107,21 @@ class Exhaustions:
 
     def due(self) -> list[Tenant]:
         """The pods that have to be looked at; for all others it does just as well later."""
-        return [watch.tenant for watch in self._due.values()] if self._due else []
+        return [watch.tenant for watch in self._due.values()]
 
     def disturb(self, tenant: Tenant) -> None:
         """Its funds or its spec change: it is due next time."""
         watch = self._watched.get(tenant.caller.spec.pod_index)
         if watch is not None:
             watch.quiet = False
-            self._due[tenant.caller.spec.pod_index] = watch
+            self._want(watch)
 
     def end(self, tenant: Tenant) -> None:
         """Watch no more."""
         watch = self._watched.pop(tenant.caller.spec.pod_index, None)
         if watch is not None:
             self._dues.close(watch.account)
-            self._due.pop(tenant.caller.spec.pod_index, None)
+            self._spare(watch)
 
     def take(self, rows: Any) -> None:
         """Keep what changed: rows of `DataPlane.take_transitions`."""
@@ -128,7 +130,7 @@ class Exhaustions:
             if watch is not None and watch.purse.exhausted_ns is None:
                 watch.changes.append((at_ns, kind, a, b))
                 if len(watch.changes) == CHANGES_KEPT:
-                    self._due[pod_index] = watch
+                    self._want(watch)
 
     def look(self, tenant: Tenant, now_ns: int) -> None:
         """Find the crossing, if it came since the last look; the tenant's readings are those of now."""
@@ -200,7 +202,18 @@ class Exhaustions:
         if watch.quiet:
             fixed = watch.owed_scaled - grows * (tenant.base[0] + segment.replica_ms)
             self._dues.put(watch.account, fixed, grows)
-            self._due.pop(spec.pod_index, None)
+            self._spare(watch)
         else:
             self._dues.put(watch.account, watch.owed_scaled)
-            self._due[spec.pod_index] = watch
+            self._want(watch)
+
+    def _want(self, watch: _Watch) -> None:
+        """It is due until it is spared."""
+        self._due[watch.tenant.caller.spec.pod_index] = watch
+        self._restless.add(self._owner)
+
+    def _spare(self, watch: _Watch) -> None:
+        """It is due no more."""
+        self._due.pop(watch.tenant.caller.spec.pod_index, None)
+        if not self._due:
+            self._restless.discard(self._owner)

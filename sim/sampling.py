@@ -7,10 +7,11 @@ arrays and become rows when the run pauses to write.
 
 from __future__ import annotations
 
+from itertools import compress
+from operator import is_not
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow as pa
 
 from protocol import invariants
 from protocol.units import Resource
@@ -66,10 +67,10 @@ class _Last:
 
     def read(self, values: list[Any]) -> Array:
         """The values as they are now."""
-        for number, (before, now) in enumerate(zip(self._values, values, strict=True)):
-            if before is not now:
-                self._array[number] = self._encode(now)
-        self._values = values
+        if values != self._values:
+            for number in compress(range(len(values)), map(is_not, values, self._values)):
+                self._array[number] = self._encode(values[number])
+            self._values = values
         return self._array.copy()
 
 
@@ -88,8 +89,9 @@ class Sampler:
         self._world = world
         self._fleet = fleet
         self._parties = list(world.providers.values())
+        self._machines = [party.machines for party in self._parties]
         self._tills = [world.recorder.tills[name] for name in world.providers]
-        self._names = pa.array([*world.providers, ""])  # the last row is that of pods that nobody hosts
+        self._names = [*world.providers, ""]  # the last row is that of pods that nobody hosts
         rows = len(self._names)
         self._tallies = _Last(np.zeros((rows, len(Tally._fields)), np.int64), tuple)
         self._money = {
@@ -112,7 +114,6 @@ class Sampler:
             Invariants that broke, in words.
         """
         world, fleet, parties, tills = self._world, self._fleet, self._parties, self._tills
-        fleet.advance(now_ns)
         sums = fleet.totals(now_ns)
         world.watcher.glance(now_ns, sums[:, COLUMN["transitions"]])
         away = Tally(
@@ -120,7 +121,7 @@ class Sampler:
             arrivals=world.unhosted.arrivals,
             failed=world.unhosted.failed,
         )
-        tallies = self._tallies.read([*[party.machines.tally for party in parties], away])
+        tallies = self._tallies.read([*[machines.tally for machines in self._machines], away])
         self._instants.append(now_ns)
         self._keep("sums", sums)
         self._keep("tallies", tallies)
@@ -146,8 +147,7 @@ class Sampler:
         for column, number in TALLIED.items():
             columns[column] = columns.get(column, 0) + tallies[:, number]
         columns["time_ns"] = np.repeat(np.array(self._instants, np.int64), rows)
-        numbers = pa.array(np.tile(np.arange(rows, dtype=np.int32), times))
-        columns["provider"] = pa.DictionaryArray.from_arrays(numbers, self._names)
+        columns["provider"] = self._names * times
         self._world.writer.append_array("samples", columns)
         self._instants.clear()
         for samples in self._samples.values():

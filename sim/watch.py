@@ -64,6 +64,7 @@ class Watcher:
     def __init__(self, world: World) -> None:
         self._world = world
         self._dues = Dues()
+        self._restless: set[int] = set()  # providers with pods whose funds have to be looked at
         self._exhaustions: dict[str, Exhaustions] = {}
         self._closed: dict[str, int] = {}  # the account of what a provider's removed pods owe
         self._machines: list[Machines] = []
@@ -87,14 +88,14 @@ class Watcher:
             now_ns: the present, to which all planes have come [Unix ns].
             transitions: how many each provider's plane has, so that no more and more of them are kept.
         """
-        due = {number for number, watched in enumerate(self._exhaustions.values()) if watched.due()}
-        for number in sorted(due.union(np.flatnonzero(transitions >= CHANGES_KEPT).tolist())):
+        many = np.flatnonzero(transitions >= CHANGES_KEPT)
+        for number in sorted(self._restless.union(many.tolist())):
             self._machines[number].glance(now_ns)
 
     def attach(self, party: ProviderParty) -> None:
         """Watch a provider's machines."""
         owner = len(self._machines)
-        watched = self._exhaustions[party.name] = Exhaustions(self._dues, owner)
+        watched = self._exhaustions[party.name] = Exhaustions(self._dues, owner, self._restless)
         self._closed[party.name] = self._dues.open(owner)
         machines = party.machines
         self._machines.append(machines)

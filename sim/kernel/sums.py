@@ -54,11 +54,15 @@ def _sum(m, sums):  # type: ignore[no-untyped-def]
             sums[14] += node.cpu
         sums[18] = min(sums[18], node.cpu_free, node.memory_free, node.gpus_free)
     replicas = replicas_of(m)
-    for r in range(m.replicas_n):
+    left = sums[9] + sums[10]  # those that serve and are yet to come: most of the table is free, as a rule
+    r = 0
+    while left > 0 and r < m.replicas_n:
         if replicas[r].in_service > 0:
+            left -= 1
             sums[15] += replicas[r].cpu_limit
             if replicas[r].speed != 1.0:
                 sums[17] += 1
+        r += 1
     sums[16] = sums[15]
     sums[19] = m.rows_used
 
