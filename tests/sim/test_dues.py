@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,22 @@ class DuesMachine(RuleBasedStateMachine):
 
 
 TestDues = DuesMachine.TestCase
+
+
+def test_products_of_any_length_are_exact() -> None:
+    """Factors of every number of bits, so that every carry is met."""
+    chance = random.Random(1)
+    dues, counts, expected = Dues(), [], []
+    for owner in range(3000):
+        burn = min(chance.getrandbits(chance.randrange(85)), BURN_MAX)
+        fixed = chance.getrandbits(chance.randrange(140)) * chance.choice((-1, 1))
+        replica_ms = chance.getrandbits(chance.randrange(50))
+        dues.put(dues.open(owner, 0), fixed, burn)
+        counts.append(replica_ms)
+        expected.append((fixed + burn * replica_ms) // COST_SCALE)
+    replica_ms_of = np.zeros(len(dues.owners), np.int64)
+    replica_ms_of[: len(counts)] = counts
+    assert numbers(dues.owed(replica_ms_of, len(expected))) == expected
 
 
 @given(st.integers(-(2**127), 2**127 - 1))
