@@ -14,6 +14,7 @@ from sim.kernel.plane import DataPlane
 from sim.parties import ProviderParty
 from sim.reference.plane import ReferencePlane
 from sim.simulation import Simulation
+from sim.tasks import call_at
 from tests.sim.worlds import START, Row, S, play, provider, publisher, world
 
 BURSTS = {"image": "web:1", "port": 80, "resources": {"cpu": "500m", "memory": "128Mi"}, "limits": {"cpu": 3}}
@@ -166,3 +167,17 @@ def test_no_more_changes_wait_than_are_kept(tmp_path: Path, monkeypatch: pytest.
     assert often.hashes == whole.hashes
     assert 0 < most < few
     assert often.outcome.reached_ns > START + 45 * 60 * S
+
+
+def test_more_than_there_is_is_told(tmp_path: Path) -> None:
+    """A node on which more is allocated than it has breaks a law of the run, at the next sample."""
+
+    def before(simulation: Simulation) -> None:
+        def corrupt() -> None:
+            simulation.world.providers["host-0"].machines.plane._arrays["nodes"][1]["memory_free"] = -7
+
+        call_at(simulation.world.env, START + 1790 * S, corrupt)
+
+    outcome = play(world(duration="30m"), tmp_path, before=before).outcome
+    assert len(outcome.violations) == 1
+    assert outcome.violations[0].startswith("host-0, node 1: ")
