@@ -7,12 +7,13 @@ not it runs: a pod that nobody hosts lives in a plane without nodes, where every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol import manifest, ports
 from protocol.units import NS_PER_MS, Resource
+from sim.telling import Telling
 
 if TYPE_CHECKING:
     from protocol.ports import LogPage, Usage, Workload
@@ -109,74 +110,24 @@ class Tenant:
     log: list[tuple[int, str, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plot:
-    """Where to find what a tenant that only runs (no volumes, no bytes) has used, as long as it is not updated.
+class Tally(NamedTuple):
+    """What is counted of a provider's tenants, beside what its plane counts of those that are there.
 
     Attributes:
-        handle: of its pod in the plane.
-        base_ms: replica-milliseconds of the plane that belong to earlier versions or earlier hosts.
-        past: readings of earlier versions.
-        last: a reading of the newest.
+        running, suspended: how many are.
+        arrivals, served, failed, cold: requests of tenants that were removed.
     """
 
-    handle: int
-    base_ms: int
-    past: tuple[ports.Reading, ...]
-    last: ports.Reading
+    running: int = 0
+    suspended: int = 0
+    arrivals: int = 0
+    served: int = 0
+    failed: int = 0
+    cold: int = 0
 
-    @property
-    def versions(self) -> int:
-        """How many it has had."""
-        return len(self.past) + 1
-
-
-def _plot(tenant: Tenant) -> _Plot | None:
-    """None: it has to be read at each look."""
-    spec = tenant.caller.spec
-    if tenant.state is ports.PodState.REMOVED or tenant.bound_from_ms is not None:
-        return None
-    if spec.request_bytes or spec.response_bytes:
-        return None
-    past = tuple(replace(reading) for reading in tenant.readings[:-1])
-    return _Plot(tenant.caller.handle, tenant.base[0], past, replace(tenant.readings[-1]))
-
-
-class _Readings(Mapping[str, Sequence[ports.Reading]]):
-    """The readings of one instant, worked out when they are asked for.
-
-    Args:
-        plots: where each tenant's use is found; None: in `others`.
-        billed_ms: of every handle of the plane, at that instant.
-        others: readings of that instant.
-    """
-
-    __slots__ = ("_billed_ms", "_others", "_plots")
-
-    def __init__(
-        self,
-        plots: Mapping[str, _Plot | None],
-        billed_ms: Sequence[int],
-        others: Mapping[str, Sequence[ports.Reading]],
-    ) -> None:
-        self._plots = plots
-        self._billed_ms = billed_ms
-        self._others = others
-
-    def __getitem__(self, namespace: str) -> Sequence[ports.Reading]:
-        plot = self._plots[namespace]
-        if plot is None:
-            return self._others[namespace]
-        last = plot.last
-        replica_ms = self._billed_ms[plot.handle] - plot.base_ms
-        now = ports.Reading(last.version, replica_ms, last.bound_ms, last.egress_bytes, last.ingress_bytes)
-        return (*plot.past, now)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._plots)
-
-    def __len__(self) -> int:
-        return len(self._plots)
+    def plus(self, **more: int) -> Tally:
+        """With so many more."""
+        return self._replace(**{name: getattr(self, name) + number for name, number in more.items()})
 
 
 class Machines:
@@ -208,15 +159,9 @@ class Machines:
         self.storage_bytes = storage_bytes
         self.caller_of = caller_of
         self.tenants: dict[str, Tenant] = {}
-        self.past = {"arrivals": 0, "served": 0, "failed": 0, "cold": 0}  # of tenants that were removed
+        self.tally = Tally()
         self.billed_ms: list[int] = []  # of every handle of the plane, when it was last looked at
-        # Where each tenant's use is found, and which bills are compared with which marks: worked out when asked for.
-        self._plots: dict[str, _Plot | None] | None = None
-        self._marks: Mapping[str, ports.Mark] | None = None
-        self._compared: list[
-            tuple[str, int, int]
-        ] = []  # namespace, handle, the most of the plane's milliseconds
-        self._unmarked: frozenset[str] = frozenset()
+        self._telling: Telling | None = None  # made when it is asked for
         self.on_configured: Callable[[Tenant, int], None] = lambda tenant, now_ns: None
         self.on_removed: Callable[[Tenant, int], None] = lambda tenant, now_ns: None
         self.on_read: Callable[[int], None] = lambda now_ns: None
@@ -246,39 +191,15 @@ class Machines:
     def told(self, marks: Mapping[str, ports.Mark] | None, now_ns: int) -> Usage:
         """What `ports.Cluster.usage` tells: all readings as of now, and the namespaces that are beyond their marks."""
         self.glance(now_ns)
-        if self._plots is None:
-            self._plots = {name: _plot(tenant) for name, tenant in self.tenants.items()}
-            self._marks = None
-        others = {}
-        for name, plot in self._plots.items():
-            if plot is None:
-                tenant = self.tenants[name]
-                if tenant.state is not ports.PodState.REMOVED:
-                    self.read(tenant, now_ns)
-                others[name] = [replace(reading) for reading in tenant.readings]
-        readings = _Readings(self._plots, self.billed_ms, others)
-        if marks is None:
-            return ports.Usage(now_ns, readings, readings)
-        if marks is not self._marks:
-            self._compare(marks)
-        passed: Collection[str] = [name for name, at, most in self._compared if self.billed_ms[at] > most]
-        return ports.Usage(now_ns, readings, {*passed, *self._unmarked} if passed else self._unmarked)
-
-    def _compare(self, marks: Mapping[str, ports.Mark]) -> None:
-        """Work out what the plane's bills are to be compared with."""
-        assert self._plots is not None
-        self._marks, self._compared, unmarked = marks, [], []
-        for name, plot in self._plots.items():
-            mark = marks.get(name)
-            if mark is None or plot is None or plot.versions != 1 or plot.last.version != mark.version:
-                unmarked.append(name)
-            else:
-                self._compared.append((name, plot.handle, mark.replica_ms + plot.base_ms))
-        self._unmarked = frozenset(unmarked)
+        if self._telling is None:
+            self._telling = Telling(self.tenants)
+        for tenant in self._telling.looked_at:
+            self.read(tenant, now_ns)
+        return self._telling.told(marks, self.billed_ms, now_ns)
 
     def changed(self) -> None:
         """A tenant came, went or was updated: what it uses is read elsewhere."""
-        self._plots = None
+        self._telling = None
 
     def read(self, tenant: Tenant, now_ns: int) -> None:
         """Bring a tenant's readings up to now; the plane was looked at now."""
@@ -357,6 +278,7 @@ class SimCluster:
                 bound_from_ms=_bound_from(workload, now_ns),
             )
             self._tenants[workload.namespace] = tenant
+            machines.tally = machines.tally.plus(running=1)
             tenant.log.append((now_ns, "stdout", f"version {workload.version} configured"))
         elif workload.version > tenant.workload.version:
             old = tenant.readings[-1]
@@ -390,6 +312,7 @@ class SimCluster:
         if tenant is not None and tenant.state is ports.PodState.CONFIGURED:
             self._machines.plane.suspend(tenant.caller.handle, now_ns)
             tenant.state = ports.PodState.SUSPENDED
+            self._machines.tally = self._machines.tally.plus(running=-1, suspended=1)
             tenant.log.append((now_ns, "stdout", "suspended"))
         return None
 
@@ -400,6 +323,7 @@ class SimCluster:
         if tenant is not None and tenant.state is ports.PodState.SUSPENDED:
             self._machines.plane.resume(tenant.caller.handle, now_ns)
             tenant.state = ports.PodState.CONFIGURED
+            self._machines.tally = self._machines.tally.plus(running=1, suspended=-1)
             tenant.log.append((now_ns, "stdout", "resumed"))
         return None
 
@@ -413,10 +337,15 @@ class SimCluster:
             machines.read_all(now_ns)
             machines.on_removed(tenant, now_ns)
             done = tenant.caller.count(now_ns)
-            machines.past["arrivals"] += done.arrivals
-            machines.past["served"] += done.served
-            machines.past["failed"] += sum(done.failed.values())
-            machines.past["cold"] += done.cold
+            suspended = tenant.state is ports.PodState.SUSPENDED
+            machines.tally = machines.tally.plus(
+                running=not suspended and -1,
+                suspended=suspended and -1,
+                arrivals=done.arrivals,
+                served=done.served,
+                failed=sum(done.failed.values()),
+                cold=done.cold,
+            )
             tenant.state, tenant.bound_from_ms = ports.PodState.REMOVED, None
             machines.changed()
             tenant.caller.move(machines.nowhere, tenant.caller.spec, now_ns)

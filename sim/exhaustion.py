@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from protocol.metering import Change, Meter, crossing
 from protocol.pricing import COST_SCALE, burn
 from protocol.units import NS_PER_MS
+from sim.dues import BURN_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from protocol.payment import ChannelKey
     from protocol.pricing import PriceTable
     from sim.cluster import Tenant
+    from sim.dues import Dues
 
 REPLICAS: Final = 0
 BYTES: Final = 1
@@ -49,13 +49,15 @@ class _Watch:
     """One tenant: its purse, its prices, and its meter's changes since it was last looked at.
 
     A pod without volumes and bytes costs `fixed + burn × billed_ms`. It is `quiet`: nothing is to be learnt from it
-    before its funds or its spec change, for the crossing is solved between two looks, however far apart.
+    before its funds or its spec change, for the crossing is solved between two looks, however far apart. What it owes
+    is on its `account`; what another pod owes is there as it was found at the last look.
     """
 
     tenant: Tenant
     purse: Purse
     prices: PriceTable
     meter: Meter
+    account: int
     changes: list[Any] = field(default_factory=list)
     looked_ns: int = 0
     owed_scaled: int = 0
@@ -63,8 +65,6 @@ class _Watch:
     replicas: int = 0
     transfer: int = 0
     quiet: bool = False
-    fixed: int = 0
-    burn: int = 0
 
 
 class Exhaustions:
@@ -72,10 +72,19 @@ class Exhaustions:
 
     Look at a pod whenever what its channel holds is about to change, and at each billing tick: how often is
     of no consequence, because the cost never falls and the crossing is solved between two looks.
+
+    Args:
+        dues: where is kept what the pods owe.
+        owner: the provider's number there.
+        restless: owners of whom some pod is `due`; is kept so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dues: Dues, owner: int, restless: set[int]) -> None:
+        self._dues = dues
+        self._owner = owner
+        self._restless = restless
         self._watched: dict[int, _Watch] = {}
+        self._due: dict[int, _Watch] = {}  # those that are not quiet or have too many changes
 
     def begin(self, tenant: Tenant, purse: Purse, prices: PriceTable, meter: Meter, now_ns: int) -> None:
         """Watch a pod from its configuration on.
@@ -87,37 +96,32 @@ class Exhaustions:
             meter: a meter of the world's own, configured with the pod's first version.
             now_ns: the present.
         """
-        self._watched[tenant.caller.spec.pod_index] = _Watch(tenant, purse, prices, meter, looked_ns=now_ns)
+        index, account = tenant.caller.spec.pod_index, self._dues.open(self._owner, tenant.caller.handle)
+        self._watched[index] = _Watch(tenant, purse, prices, meter, account, looked_ns=now_ns)
+        self._want(self._watched[index])
 
     def watched(self, tenant: Tenant) -> Meter | None:
         """The world's meter of a pod."""
         watch = self._watched.get(tenant.caller.spec.pod_index)
         return watch.meter if watch else None
 
-    def owed(self, billed_ms: Sequence[int]) -> int:
-        """What all watched pods owe [base units].
-
-        Args:
-            billed_ms: what the plane has billed of each handle, at the instant of the last `due` or look.
-        """
-        return sum(
-            (w.fixed + w.burn * billed_ms[w.tenant.caller.handle] if w.quiet else w.owed_scaled) // COST_SCALE
-            for w in self._watched.values()
-        )
-
     def due(self) -> list[Tenant]:
         """The pods that have to be looked at; for all others it does just as well later."""
-        return [w.tenant for w in self._watched.values() if not w.quiet or len(w.changes) >= CHANGES_KEPT]
+        return [watch.tenant for watch in self._due.values()]
 
     def disturb(self, tenant: Tenant) -> None:
         """Its funds or its spec change: it is due next time."""
         watch = self._watched.get(tenant.caller.spec.pod_index)
         if watch is not None:
             watch.quiet = False
+            self._want(watch)
 
     def end(self, tenant: Tenant) -> None:
         """Watch no more."""
-        self._watched.pop(tenant.caller.spec.pod_index, None)
+        watch = self._watched.pop(tenant.caller.spec.pod_index, None)
+        if watch is not None:
+            self._dues.close(watch.account)
+            self._spare(watch)
 
     def take(self, rows: Any) -> None:
         """Keep what changed: rows of `DataPlane.take_transitions`."""
@@ -125,6 +129,8 @@ class Exhaustions:
             watch = self._watched.get(pod_index)
             if watch is not None and watch.purse.exhausted_ns is None:
                 watch.changes.append((at_ns, kind, a, b))
+                if len(watch.changes) == CHANGES_KEPT:
+                    self._want(watch)
 
     def look(self, tenant: Tenant, now_ns: int) -> None:
         """Find the crossing, if it came since the last look; the tenant's readings are those of now."""
@@ -156,7 +162,7 @@ class Exhaustions:
                 watch.transfer = a * watch.prices.egress + b * watch.prices.ingress
         watch.changes.clear()
         watch.looked_ns = now_ns
-        _quieten(watch)
+        self._quieten(watch)
 
     def _solve(self, watch: _Watch, tenant: Tenant, base_scaled: int, replica_ms: int, now_ns: int) -> int:
         """Solve within the window since the last look. "More than holds − 1" is "at least holds"."""
@@ -187,11 +193,27 @@ class Exhaustions:
         )
         return now_ns if found is None else found
 
+    def _quieten(self, watch: _Watch) -> None:
+        """Work out what the pod costs from now on; it was looked at now."""
+        tenant, segment, spec = watch.tenant, watch.meter.segments[-1], watch.tenant.caller.spec
+        grows = burn(watch.prices, segment.replica)
+        loud = tenant.bound_from_ms is not None or spec.request_bytes or spec.response_bytes
+        watch.quiet = not loud and grows <= BURN_MAX
+        if watch.quiet:
+            fixed = watch.owed_scaled - grows * (tenant.base[0] + segment.replica_ms)
+            self._dues.put(watch.account, fixed, grows)
+            self._spare(watch)
+        else:
+            self._dues.put(watch.account, watch.owed_scaled)
+            self._want(watch)
 
-def _quieten(watch: _Watch) -> None:
-    """Work out what the pod costs from now on; it was looked at now."""
-    tenant, segment, spec = watch.tenant, watch.meter.segments[-1], watch.tenant.caller.spec
-    watch.quiet = not (tenant.bound_from_ms is not None or spec.request_bytes or spec.response_bytes)
-    if watch.quiet:
-        watch.burn = burn(watch.prices, segment.replica)
-        watch.fixed = watch.owed_scaled - watch.burn * (tenant.base[0] + segment.replica_ms)
+    def _want(self, watch: _Watch) -> None:
+        """It is due until it is spared."""
+        self._due[watch.tenant.caller.spec.pod_index] = watch
+        self._restless.add(self._owner)
+
+    def _spare(self, watch: _Watch) -> None:
+        """It is due no more."""
+        self._due.pop(watch.tenant.caller.spec.pod_index, None)
+        if not self._due:
+            self._restless.discard(self._owner)

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from protocol import invariants
-from protocol.ports import PodState
-from protocol.units import NS_PER_S, Resource
+from protocol.units import NS_PER_S
 from sim.closing import Closing
 from sim.interrupts import Flag, flag
-from sim.records.schema import Sample
 from sim.records.writer import RunWriter
+from sim.sampling import Sampler
 from sim.scenario.convert import to_law
 from sim.scenario.world import NodeCrash, PartitionFault, ProviderCrash, PublisherCrash, RpcLie, RpcSilence
 from sim.tasks import call_at
@@ -94,11 +92,11 @@ class Simulation:
         self.writer = writer
         self.world = World(scenario, replication, writer)
         self._fleet = self.world.fleet(threads)
+        self._sampler = Sampler(self.world, self._fleet)
         self._progress = progress
         self._violations: list[str] = []
         self._broken: Counter[str | tuple[str, int]] = Counter()  # faults that hold a provider's nodes down
         self._sampled_ns = -1
-        self._requests = 0  # that arrived anywhere until the last sample
         self._plan()
 
     # ------------------------------------------------------------ plans
@@ -226,6 +224,7 @@ class Simulation:
                 self._fleet.advance(at_ns)
                 self.world.watcher.take_requests(at_ns)
                 self.world.release(at_ns)
+                self._sampler.write()
                 self.writer.flush(at_ns)
             self._sample(self.world.end_ns)
             self._tell(self.world.end_ns)
@@ -277,90 +276,17 @@ class Simulation:
 
     def _tell(self, now_ns: int) -> None:
         if self._progress is not None:
-            self._progress(now_ns - self.world.start_ns, self._requests)
+            self._progress(now_ns - self.world.start_ns, self._sampler.requests)
 
     def _sample(self, now_ns: int) -> None:
-        """One row for each provider, and one for the traffic of pods that nobody hosts."""
+        """A sample, unless there is one of this instant; see `Sampler.take`."""
         if now_ns == self._sampled_ns:
             return
-        world, self._sampled_ns = self.world, now_ns
-        self._fleet.advance(now_ns)
-        total = 0
-        add = self.writer.appender("samples")
-        for name, party in world.providers.items():
-            machines = party.machines
-            machines.glance(now_ns)
-            sums = machines.plane.totals(now_ns)
-            done = machines.past
-            arrivals = sums["arrivals"] + done["arrivals"]
-            total += arrivals
-            till = world.recorder.tills[name]
-            states = [t.state for t in machines.tenants.values()]
-            add(
-                Sample(
-                    now_ns,
-                    name,
-                    pods_running=states.count(PodState.CONFIGURED),
-                    pods_suspended=states.count(PodState.SUSPENDED),
-                    replicas_starting=sums["starting"] + sums["unplaced"],
-                    replicas_idle=sums["idle"],
-                    replicas_busy=sums["busy"],
-                    replicas_draining=sums["draining"],
-                    held=sums["held"],
-                    queued=sums["queued"],
-                    in_service=sums["in_flight"],
-                    arrivals=arrivals,
-                    served=sums["served"] + done["served"],
-                    failed=sums["failed"] + done["failed"],
-                    cold=sums["cold"] + done["cold"],
-                    owed=world.watcher.owed(party),
-                    claimed=till.claimed,
-                    available=till.available,
-                    unpaid=party.unpaid,
-                    returned=till.returned,
-                    allocated_cpu_millis=sums["cpu_millis"],
-                    capacity_cpu_millis=sums["cpu_capacity_millis"],
-                    wanted_cpu_millis=sums["cpu_wanted_millis"],
-                    given_cpu_millis=sums["cpu_given_millis"],
-                ),
-            )
-            if machines.plane.overcommitted:
-                self._check_capacity(party, now_ns)
-        self._requests = total + self._sample_nowhere(now_ns)
-
-    def _sample_nowhere(self, now_ns: int) -> int:
-        world = self.world
-        sums, past = world.nowhere.totals(now_ns), world.unhosted
-        self.writer.append(
-            "samples",
-            Sample(
-                time_ns=now_ns,
-                provider="",
-                pods_running=world.nowhere.hosted_count,
-                arrivals=sums["arrivals"] + past.arrivals,
-                failed=sums["failed"] + past.failed,
-            ),
-        )
-        return sums["arrivals"] + past.arrivals
-
-    def _check_capacity(self, party: ProviderParty, now_ns: int) -> None:
-        for index, node in enumerate(party.machines.nodes):
-            use = party.machines.plane.node_use(index, now_ns)
-            self._violations += invariants.capacity_kept(
-                f"{party.name}, node {index}",
-                allocated={
-                    Resource.CPU: use.cpu_millis,
-                    Resource.MEMORY: use.memory_bytes,
-                    Resource.GPU: use.gpus,
-                },
-                capacity={
-                    Resource.CPU: node.cpu_millis,
-                    Resource.MEMORY: node.memory_bytes,
-                    Resource.GPU: node.gpus,
-                },
-            )
+        self._sampled_ns = now_ns
+        self._violations += self._sampler.take(now_ns)
 
     def _finish(self, now_ns: int) -> None:
         """The last sample, the rows of the end, and what must hold."""
         self._sample(now_ns)
+        self._sampler.write()
         self._violations += Closing(self.world, now_ns).write()

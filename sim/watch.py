@@ -16,15 +16,19 @@ from protocol import manifest
 from protocol.hosting import HostedPod
 from protocol.metering import Meter
 from protocol.payment import ChannelKey, Deposited
+from protocol.pricing import COST_SCALE
 from protocol.units import Resource
-from sim.exhaustion import Exhaustions, Purse
+from sim.dues import Dues
+from sim.exhaustion import CHANGES_KEPT, Exhaustions, Purse
 from sim.kernel import sketches
 from sim.kernel.specs import OUTCOMES
 
 if TYPE_CHECKING:
     from protocol.pricing import PriceTable
     from sim.chain.model import Mined
-    from sim.cluster import Tenant
+    from sim.cluster import Machines, Tenant
+    from sim.fleet import Fleet
+    from sim.kernel.arrays import Array
     from sim.kernel.specs import PodCounters
     from sim.parties import ProviderParty
     from sim.world import World
@@ -59,19 +63,42 @@ class Watcher:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._dues = Dues()
+        self._restless: set[int] = set()  # providers with pods whose funds have to be looked at
         self._exhaustions: dict[str, Exhaustions] = {}
+        self._closed: dict[str, int] = {}  # the account of what a provider's removed pods owe
+        self._machines: list[Machines] = []
         self._leases: dict[tuple[str, str], Lease] = {}
         self._by_key: dict[ChannelKey, Lease] = {}
         self._pods: list[str] = [m.name for m in world.scenario.publisher_members()]
 
-    def owed(self, party: ProviderParty) -> int:
-        """What a provider's pods owed when its machines were last looked at, removed ones included [base units]."""
-        return party.closed_owed + self._exhaustions[party.name].owed(party.machines.billed_ms)
+    def owed(self, fleet: Fleet, now_ns: int) -> Array:
+        """What each provider's pods owe, removed ones included [base units]; all were looked at by `glance` now.
+
+        Returns:
+            uint64 [providers and one that owns nothing, 2]: numbers of 128 bits; see `sim.kernel.wide`.
+        """
+        replica_ms = fleet.replica_ms(self._dues.owners, self._dues.handles, now_ns)
+        return self._dues.owed(replica_ms, len(self._exhaustions) + 1)
+
+    def glance(self, now_ns: int, transitions: Array) -> None:
+        """Look at all funds that may be used up; of most providers that are none.
+
+        Args:
+            now_ns: the present, to which all planes have come [Unix ns].
+            transitions: how many each provider's plane has, so that no more and more of them are kept.
+        """
+        many = np.flatnonzero(transitions >= CHANGES_KEPT)
+        for number in sorted(self._restless.union(many.tolist())):
+            self._machines[number].glance(now_ns)
 
     def attach(self, party: ProviderParty) -> None:
         """Watch a provider's machines."""
-        watched = self._exhaustions[party.name] = Exhaustions()
+        owner = len(self._machines)
+        watched = self._exhaustions[party.name] = Exhaustions(self._dues, owner, self._restless)
+        self._closed[party.name] = self._dues.open(owner)
         machines = party.machines
+        self._machines.append(machines)
 
         def read(now_ns: int) -> None:
             watched.take(machines.plane.take_transitions())
@@ -150,6 +177,7 @@ class Watcher:
             "cold": caller.plane.cold_sketch(caller.handle),
         }
         lease.party.closed_owed += owed
+        self._dues.put(self._closed[lease.party.name], lease.party.closed_owed * COST_SCALE)
         lease.party.unpaid += max(0, owed - lease.invested(self._world))
         lease.party.cpu_millis_ms += lease.meter.cumulative().get((Resource.CPU, False), 0)
         attempt = recorder.attempt_of(tenant.name)

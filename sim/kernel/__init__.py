@@ -6,6 +6,7 @@ draws and sketches. Not here: money, clients, networks, scenarios; scaling rules
 
     for everyone   plane, specs (what it is told and answers); draws, streams (of the control plane), sketches
     the plane's    arrays (its memory), encoding (what is written there), readings, sums (what is read there)
+    beside it      wide (whole numbers of 128 bits)
 
 Compiled; each module imports only what stands before it:
 

@@ -34,8 +34,6 @@ class DataPlane:
 
     Attributes:
         address: where the plane is in memory, as `engine.drive` takes it: an array of one.
-        overcommitted: whether `totals` found more allocated on some node than it has: never, as long as the
-            kernel is right.
     """
 
     def __init__(self, nodes: Sequence[NodeSpec], *, start_ns: int, draw_block: int | None = None) -> None:
@@ -48,9 +46,8 @@ class DataPlane:
         self._arrays = Arrays(len(nodes), draw_block=draw_block)
         self._encoder = Encoder(self._arrays, start_ns)
         self.address: Array = np.array([self._arrays.meta.ctypes.data], np.int64)
-        self.overcommitted = False
         self._touched = True  # by control since the last `advance`
-        self._sums: Array = np.zeros(len(sums.SUMS), np.int64)
+        self._sums: Array = np.zeros((1, len(sums.SUMS)), np.int64)
         self._bills: Array = np.zeros(0, np.int64)
         for node, spec in enumerate(nodes):
             self._encoder.write_node(node, spec)
@@ -59,6 +56,7 @@ class DataPlane:
                 self.advance(start_ns)
                 self.totals(start_ns)
                 self.billed_ms(start_ns)
+                sums.bills_of(self.address, self._bills, self._bills, start_ns, self._bills)
 
     @property
     def has_nodes(self) -> bool:
@@ -262,15 +260,20 @@ class DataPlane:
         """Sums over the pods hosted now: the counts of `PodCounters`, with `failed` over all reasons.
 
         Also `cpu_millis`, what is allocated on the nodes, `cpu_capacity_millis`, what those that are up have, and
-        what the busy replicas want and get: `cpu_wanted_millis`, `cpu_given_millis`.
+        what the busy replicas want and get: `cpu_wanted_millis`, `cpu_given_millis`; `slowed`, how many get less;
+        `least_free`, the least that is left of anything on any node if that is below 0, which it never is as long as
+        the kernel is right, and otherwise 0; `transitions`, how many have come since some were taken or set aside.
         """
         self.advance(now_ns)
-        self.overcommitted = sums.sums(self.address[0], self._sums) < 0
-        totals = dict(zip(sums.SUMS, self._sums.tolist(), strict=True))
-        totals["cpu_given_millis"] = totals["cpu_wanted_millis"]
-        if self._arrays.meta[0]["coupled"]:
-            totals["cpu_given_millis"] = round(readings.processors(self._arrays["replicas"])[1])
+        sums.sums(self.address, self._sums)
+        totals = dict(zip(sums.SUMS, self._sums[0].tolist(), strict=True))
+        if totals["slowed"]:
+            totals["cpu_given_millis"] = self.cpu_given_millis()
         return totals
+
+    def cpu_given_millis(self) -> int:
+        """What the busy replicas get, up to the last `advance` [millicores]."""
+        return round(readings.processors(self._arrays["replicas"])[1])
 
     @property
     def has_transitions(self) -> bool:

@@ -12,7 +12,7 @@ Each replication has a writer and files of its own, so the number of workers cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -78,10 +78,6 @@ class RunWriter:
         if len(writer.rows) > HELD_AS_TUPLES:
             writer.take_rows()
 
-    def appender(self, table: str) -> Callable[[tuple[Any, ...]], None]:
-        """The fastest way to add rows: a bound `list.append` that takes tuples in the table's order."""
-        return self._tables[table].rows.append
-
     def append_array(self, table: str, columns: Mapping[str, Any]) -> None:
         """Add many rows at once, a column each.
 
@@ -89,7 +85,7 @@ class RunWriter:
             table: a table of `schema.TABLES`.
             columns: every column of the table but `replication`: a numpy array (masked where null), an Arrow
                 array (a `pa.DictionaryArray` for names), a list, or a single text for a name that is the same
-                in all rows.
+                in all rows; for money also numbers of 128 bits (uint64 [rows, 2], see `sim.kernel.wide`).
 
         Raises:
             ValueError: a column is missing, unknown, of another length or of a wrong type.
@@ -210,8 +206,8 @@ class _TableWriter:
     def take_rows(self) -> None:
         if not self.rows:
             return
-        rows, width = self.rows.copy(), len(self._flat.names)
-        self.rows.clear()  # the list itself stays: `appender` has handed out its `append`
+        rows, width = self.rows, len(self._flat.names)
+        self.rows = []
         try:
             columns = list(zip(*rows, strict=True))
         except ValueError:
@@ -308,6 +304,10 @@ def _array(table: Table, column: Column, values: Any, length: int) -> pa.Array:
             array = pa.array(values.data, mask=np.ma.getmaskarray(values), from_pandas=False).cast(kind)
         elif isinstance(values, (pa.Array, pa.ChunkedArray)):
             array = values.cast(kind)
+        elif isinstance(values, np.ndarray) and values.ndim == 2 and column.store == "decimal":
+            words = np.ascontiguousarray(values, np.uint64)
+            array = pa.Array.from_buffers(kind, len(words), [None, pa.py_buffer(words)])
+            array.validate(full=True)  # no more digits than are stored
         elif isinstance(values, np.ndarray) and values.dtype != object:
             array = pa.array(values, from_pandas=False).cast(kind)
         else:

@@ -160,17 +160,6 @@ class ReferencePlane:
         pods = self._events.pods
         return [pods[n].replica_ms(now_ns) if n in pods else 0 for n in range(max(pods, default=-1) + 1)]
 
-    @property
-    def overcommitted(self) -> bool:
-        """Whether more is allocated on some node than it has."""
-        return any(
-            used > has
-            for node in self._events.nodes
-            for used, has in zip(
-                node.used, (node.spec.cpu_millis, node.spec.memory_bytes, node.spec.gpus), strict=True
-            )
-        )
-
     def counters(self, handle: int, now_ns: int) -> PodCounters:
         """What a pod has done and has."""
         pod = self._at(handle, now_ns)
@@ -208,7 +197,17 @@ class ReferencePlane:
         sums["cpu_given_millis"] = round(
             math.fsum(replica.cpu_limit_millis * replica.speed for replica in busy)
         )
+        sums["slowed"] = sum(replica.speed != 1 for replica in busy)
         sums["cpu_capacity_millis"] = sum(node.spec.cpu_millis for node in self._events.nodes if node.up)
+        free = [
+            has - used
+            for node in self._events.nodes
+            for used, has in zip(
+                node.used, (node.spec.cpu_millis, node.spec.memory_bytes, node.spec.gpus), strict=True
+            )
+        ]
+        sums["least_free"] = min(0, *free) if free else 0
+        sums["transitions"] = len(self._events.rows)
         return sums
 
     @property

@@ -29,6 +29,7 @@ from sim.exhaustion import Exhaustions
 from sim.reference.plane import ReferencePlane
 from sim.simulation import Simulation
 from sim.tasks import call_at
+from sim.watch import Watcher
 from tests.sim.worlds import PUBLISHER, START, Data, Played, S, play, provider, publisher, text, world, worlds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,10 +93,10 @@ def test_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(fleet, "PLANES_A_THREAD", 1)
     bring, workers = fleet._bring, set()
 
-    def watched(planes: list[Any], now_ns: int) -> None:
+    def watched(planes: list[Any], *rest: Any) -> None:
         if planes:
             workers.add(threading.current_thread().name)
-        bring(planes, now_ns)
+        bring(planes, *rest)
 
     monkeypatch.setattr(fleet, "_bring", watched)
     hashes = []
@@ -186,7 +187,12 @@ def test_what_is_not_looked_at_is_not_used_up(tmp_path: Path, monkeypatch: pytes
     def every(self: Exhaustions) -> list[Tenant]:
         return [watch.tenant for watch in self._watched.values()]
 
+    def everybody(self: Watcher, now_ns: int, transitions: Any) -> None:
+        for machines in self._machines:
+            machines.glance(now_ns)
+
     monkeypatch.setattr(Exhaustions, "due", every)
+    monkeypatch.setattr(Watcher, "glance", everybody)
     assert play(BUSY, tmp_path / "slow").hashes == quick.hashes
 
 
@@ -242,7 +248,7 @@ def cutting(cuts: list[tuple[int, str]]) -> Any:
                         party.machines.plane.advance(now_ns)
                         there.nowhere.advance(now_ns)
                     case "owed":
-                        there.watcher.owed(party)
+                        there.watcher.owed(simulation._fleet, now_ns)
                     case _:
                         simulation._sample(now_ns)
 

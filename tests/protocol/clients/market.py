@@ -108,9 +108,6 @@ class Rows:
     def extend(self, table: str, rows: Any) -> None:
         self.tables.setdefault(table, []).extend(rows)
 
-    def appender(self, table: str) -> Callable[[tuple[Any, ...]], None]:
-        return self.tables.setdefault(table, []).append
-
     def append_array(self, table: str, columns: Any) -> None:
         self.tables.setdefault(table, []).append(columns)
 

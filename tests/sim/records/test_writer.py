@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.kernel.wide import words
 from sim.records.directory import table_hashes
 from sim.records.reader import RunTables
 from sim.records.schema import TABLES, ChannelLife, Claim, Event, Residual, Transaction
@@ -192,12 +193,28 @@ def test_columns_may_be_added_as_arrays(tmp_path: Path) -> None:
     assert [row["pull_ns"] for row in rows] == [None, None, 0, None]
 
 
+def test_money_may_be_added_as_numbers_of_128_bits(tmp_path: Path) -> None:
+    most = 10**38 - 1
+    left, right = [0, -1, most], [2**64, -(2**64) - 1, -most]
+    with RunWriter(tmp_path) as writer:
+        columns = {"law": ["a", "b", "c"], "unit": "x"}
+        for name, numbers in (("left", left), ("right", right)):
+            columns[name] = np.array([words(number) for number in numbers])  # type: ignore[assignment]
+        writer.append_array("conservation", columns)
+    rows = RunTables(tmp_path).arrow("conservation").to_pylist()
+    assert [(int(row["left"]), int(row["right"])) for row in rows] == list(zip(left, right, strict=True))
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
         ({"law": ["a"]}, r"missing \['left', 'right', 'unit'\]"),
         ({"law": ["a"], "unit": "x", "left": [1, 2], "right": [1]}, r"conservation.left: 2 values, not 1"),
         ({"law": ["a"], "unit": "x", "left": [None], "right": [1]}, r"conservation.left: null in row 0"),
+        (
+            {"law": ["a"], "unit": "x", "left": np.array([words(10**38)]), "right": [1]},
+            r"conservation.left: .*precision.*; it is stored as decimal128\(38, 0\)",
+        ),
         ({"law": ["a"], "unit": "x", "left": ["much"], "right": [1]}, r"conservation.left: .*decimal128"),
     ],
 )
