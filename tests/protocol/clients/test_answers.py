@@ -777,3 +777,22 @@ def test_a_provider_without_a_node_that_large_is_asked_by_nobody(asked: bool) ->
     assert market.rental().provider == market.host.address
     assert [e.rule for e in market.events("CandidatePassedOver")] == (["NoCapacity"] if asked else [])
     assert bool([e for e in market.events("RequestRefused") if e.party == "small-0"]) is asked
+
+
+def test_gas_that_has_become_cheap_is_used_at_the_next_tick() -> None:
+    """Though nothing else has happened since the policy said until when it need not be asked."""
+    market = Market(
+        provider={
+            "terms": {"exposure": "2h"},
+            "policies": {"claim": {"use": "when_it_pays", "with": {"cap_share": 1.0}}},
+        },
+        publisher={"policies": {"funding": {"use": "once", "with": {"first": "3h"}}}},
+        chain={"gas_price": {"steps": [{"at": "0s", "price": "10 gwei"}, {"at": "30m", "price": "1 gwei"}]}},
+    )
+    market.running().run(1790)
+    client = market.host.client
+    assert client is not None and client.claimer._rest is not None and market.events("ClaimSubmitted") == []
+    market.run(1800 + 25)
+    (claimed,) = market.events("ClaimSubmitted")
+    assert claimed.amount > 1600 * A_SECOND
+    market.finish()
