@@ -16,5 +16,6 @@ bring the world in through `protocol.ports`; this package imports neither.
                    calls, bundling, paying
     provider       provider (steps 3 and 5), caretaker (6, 7, 14), billing and meters (12), claiming (13), hosting
                    (what it keeps); storefront (how it is found), desk (how it answers)
-    either party   sender (its transactions), turns (of its tasks), policies (what it decides as it likes)
+    either party   sender (its transactions), turns (of its tasks), written (what its records share), policies (what it
+                   decides as it likes)
 """

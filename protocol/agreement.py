@@ -6,14 +6,15 @@ publisher cannot be charged by other prices than those it agreed to.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from protocol import wire
 from protocol.errors import PeerFault
 from protocol.keccak import keccak256
 from protocol.manifest import pod_resources, volume_resources
-from protocol.pricing import cost_of_reservation
-from protocol.units import NS_PER_S, Resource
+from protocol.pricing import COST_SCALE
+from protocol.units import NS_PER_MS, NS_PER_S, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -84,11 +85,14 @@ def running_cost(
     for_ns: int,
 ) -> int:
     """What `replicas` replicas and the volumes cost for so long, rounded up [token base units]."""
-    for_ms = -(-for_ns // 1_000_000)
-    reserved = {r: n * replicas * for_ms for r, n in pod_or_replica.items()}
-    for resource, amount in volumes.items():
-        reserved[resource] = reserved.get(resource, 0) + amount * for_ms
-    return cost_of_reservation(prices, reserved)
+    a_ms = _a_ms(prices, tuple(pod_or_replica.items())) * replicas + _a_ms(prices, tuple(volumes.items()))
+    return -(-a_ms * -(-for_ns // NS_PER_MS) // COST_SCALE)
+
+
+@lru_cache(maxsize=1024)
+def _a_ms(prices: PriceTable, reserved: tuple[tuple[Resource, int], ...]) -> int:
+    """Scaled cost of a millisecond of what is reserved: asked at every look at a pod."""
+    return sum(amount * prices.unit_cost(resource) for resource, amount in reserved)
 
 
 def check_offer(

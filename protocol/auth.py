@@ -9,6 +9,7 @@ is signed and its signer found is `signing`'s; what a provider checks of a `Requ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from protocol import eip712
@@ -24,6 +25,7 @@ from protocol.eip712 import (
 )
 from protocol.errors import PeerFault
 from protocol.units import Address, PodId
+from protocol.wire import dump, parse
 from protocol.wire import trusted_pods_pb2 as pb
 
 
@@ -226,6 +228,15 @@ class Offer:
         except ValueError as exc:
             raise _malformed("Offer", exc) from exc
 
+    def to_record(self) -> str:
+        """The stored form: the message's bytes in hex."""
+        return dump(self.to_wire()).hex()
+
+    @classmethod
+    def from_record(cls, record: str) -> Offer:
+        """The structure of a stored form."""
+        return cls.from_wire(parse(pb.Offer, bytes.fromhex(record)))
+
 
 @dataclass(frozen=True, slots=True)
 class Amount:
@@ -389,17 +400,7 @@ class ProviderKeys:
 
     def digest(self, domain: Domain) -> bytes:
         """The 32 bytes to sign, in the Registry contract's domain; this is `keysHash`."""
-        return eip712.digest(
-            domain,
-            hash_struct(
-                _PROVIDER_KEYS_TYPE,
-                address_word(self.provider),
-                self.peer_id_hash,
-                self.hpke_key,
-                uint_word(self.not_before_s),
-                uint_word(self.not_after_s),
-            ),
-        )
+        return _keys_hash(self, domain)
 
     def to_wire(self) -> pb.ProviderKeys:
         """The message."""
@@ -424,6 +425,22 @@ class ProviderKeys:
             )
         except ValueError as exc:
             raise _malformed("ProviderKeys", exc) from exc
+
+
+@lru_cache(maxsize=4096)
+def _keys_hash(keys: ProviderKeys, domain: Domain) -> bytes:
+    """See `ProviderKeys.digest`: every publisher that asks a provider works it out, more than once."""
+    return eip712.digest(
+        domain,
+        hash_struct(
+            _PROVIDER_KEYS_TYPE,
+            address_word(keys.provider),
+            keys.peer_id_hash,
+            keys.hpke_key,
+            uint_word(keys.not_before_s),
+            uint_word(keys.not_after_s),
+        ),
+    )
 
 
 def read_uint256(name: str, value: bytes) -> int:

@@ -8,8 +8,9 @@ otherwise read every provider's record anew.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol import agreement, manifest
 from protocol.errors import PeerFault
@@ -20,7 +21,7 @@ from protocol.record import read_record
 from protocol.units import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from protocol.eip712 import Domain
     from protocol.manifest import Pod
@@ -32,8 +33,17 @@ if TYPE_CHECKING:
 REMEMBERED: Final = 16
 """How many markets, or manifests in one, are remembered."""
 
-Found = list[tuple[Address, PeerFault] | Candidate]
-"""In order of registration: who fits, and who has published what is no record."""
+
+class Found(NamedTuple):
+    """What the market holds for a pod, in order of registration.
+
+    Attributes:
+        fitting: who could run it.
+        faulty: who has published what is no record, and what is wrong with it.
+    """
+
+    fitting: Sequence[Candidate]
+    faulty: Sequence[tuple[Address, PeerFault]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,7 @@ def candidates(
     domain: Domain,
     scheme: Scheme,
 ) -> Found:
-    """The providers that could run a pod, in order of registration.
+    """The providers that could run a pod.
 
     Args:
         pod: what is to run.
@@ -81,17 +91,19 @@ def candidates(
             and known.records == records
         ):
             return known.found
-    found: Found = []
+    fitting: list[Candidate] = []
+    faulty: list[tuple[Address, PeerFault]] = []
     for listing, record in zip(market.listings, records, strict=True):
         if isinstance(record, NoAnswer):
             continue
         try:
             candidate = _candidate(listing, record, market.tables, needs, token, domain, scheme)
         except PeerFault as fault:
-            found.append((listing.provider, fault))
+            faulty.append((listing.provider, fault))
         else:
             if candidate is not None:
-                found.append(candidate)
+                fitting.append(candidate)
+    found = Found(tuple(fitting), tuple(faulty))
     _asked.append(_Asked(market.listings, market.tables, records, needs, token, domain, scheme, found))
     return found
 

@@ -41,10 +41,15 @@ class Domain:
 
 def digest(domain: Domain, struct_hash: bytes) -> bytes:
     """The 32 bytes that are signed."""
-    return keccak256(b"\x19\x01" + separator(domain) + struct_hash)
+    return keccak256(_beginning(domain) + struct_hash)
 
 
 @lru_cache(maxsize=64)
+def _beginning(domain: Domain) -> bytes:
+    """What every digest of a domain is the hash of, as far as the struct's hash: version byte and separator."""
+    return b"\x19\x01" + separator(domain)
+
+
 def separator(domain: Domain) -> bytes:
     """The domain separator, 32 bytes."""
     return hash_struct(
@@ -99,7 +104,7 @@ def array_word(struct_hashes: Iterable[bytes]) -> bytes:
 
 def check_uint(name: str, value: int, bits: int) -> None:
     """Raise ValueError unless `value` is in [0, 2**bits)."""
-    if not 0 <= value < 1 << bits:
+    if value < 0 or value >> bits:
         raise ValueError(f"{name} is {value}; allowed: 0 to 2**{bits} - 1")
 
 

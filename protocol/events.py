@@ -6,8 +6,8 @@ An event is flat, so that a million of them are a table. The party that emits it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Happened(StrEnum):
@@ -55,8 +55,7 @@ class Happened(StrEnum):
     PRICE_CHANGED = "PriceChanged"  # provider; amount: table id
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that a client saw or did.
 
     Attributes:

@@ -160,13 +160,11 @@ class Guard:
         spent_an_hour = (owed - seen_owed) * HOUR_NS // max(1, now_ns - seen_ns)
         self._seen = (now_ns, owed)
         rental.put_in = channel.invested_by_publisher
-        purse = replace(
-            purse_of(rental, funds.token, left=channel.invested_by_publisher - owed),
-            spent_an_hour=max(0, spent_an_hour),
-        )
+        left = channel.invested_by_publisher - owed
+        purse = purse_of(rental, funds.token, left=left, spent_an_hour=max(0, spent_an_hour))
         amount = min(client.policies.funding.deposit(purse), funds.token)
         if amount > 0 and await self._deposit(rental, amount):
-            purse = replace(purse, left=channel.invested_by_publisher - owed + amount)
+            purse = replace(purse, left=left + amount)
         return purse
 
     async def _deposit(self, rental: Rental, amount: int) -> bool:

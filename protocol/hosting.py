@@ -25,6 +25,7 @@ from protocol.policies.price import Price
 from protocol.ports import Endpoint, Mailbox, PublishedImage, Record
 from protocol.pricing import COST_SCALE, PriceTable, burn
 from protocol.units import NEVER_NS, NS_PER_MS, NS_PER_S
+from protocol.written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +157,7 @@ class Ask:
             "what": self.what.value,
             "version": self.version,
             "reason": self.reason,
-            "pod": None if self.pod is None else wire.dump(manifest.to_wire(self.pod)).hex(),
+            "pod": None if self.pod is None else _stored_pod(self.pod),
             "images": [i.to_record() for i in self.images],
         }
 
@@ -255,6 +256,7 @@ class HostedPod:
     calm_to: int = field(default=-1, compare=False)
     mailbox: Mailbox[Any] | None = field(default=None, compare=False)
     cause: EventId | None = field(default=None, compare=False)
+    _written: Written = field(default_factory=Written, compare=False, repr=False)
     _fixed: dict[str, Any] | None = field(default=None, compare=False, repr=False)
     _burns: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     _marks: Marks | None = field(default=None, compare=False, repr=False)
@@ -295,13 +297,14 @@ class HostedPod:
     def to_record(self) -> dict[str, Any]:
         """The stored form; what seldom changes is written once and shared between records."""
         if self._fixed is None:
+            written = self._written
             self._fixed = {
                 "key": self.key.to_record(),
-                "offer": wire.dump(self.offer.to_wire()).hex(),
+                "offer": written.of("offer", self.offer, Offer.to_record),
                 "offer_signature": self.offer_signature.hex(),
-                "prices": self.prices.to_record(),
-                "pod": wire.dump(manifest.to_wire(self.pod)).hex(),
-                "images": [i.to_record() for i in self.images],
+                "prices": written.of("prices", self.prices, PriceTable.to_record),
+                "pod": written.of("pod", self.pod, _stored_pod),
+                "images": written.of("images", self.images, _stored_images),
                 "todo": [a.to_record() for a in self.todo],
                 "endpoints": [[e.multiaddr, e.container, e.port] for e in self.endpoints],
             }
@@ -335,7 +338,7 @@ class HostedPod:
             key=ChannelKey.from_record(fixed["key"]),
             life=record["life"],
             namespace=record["namespace"],
-            offer=Offer.from_wire(wire.parse(wire.pb.Offer, bytes.fromhex(fixed["offer"]))),
+            offer=Offer.from_record(fixed["offer"]),
             offer_signature=bytes.fromhex(fixed["offer_signature"]),
             prices=PriceTable.from_record(fixed["prices"]),
             pod=_pod(fixed["pod"]),
@@ -359,6 +362,14 @@ class HostedPod:
             todo=tuple(Ask.from_record(a) for a in fixed["todo"]),
             endpoints=tuple(Endpoint(*e) for e in fixed["endpoints"]),
         )
+
+
+def _stored_images(images: tuple[PublishedImage, ...]) -> list[dict[str, Any]]:
+    return [image.to_record() for image in images]
+
+
+def _stored_pod(pod: Pod) -> str:
+    return wire.dump(manifest.to_wire(pod)).hex()
 
 
 def _pod(stored: str) -> Pod:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b32decode, b32encode
+from functools import lru_cache
 from typing import Final
 
 from protocol.errors import BadInput
@@ -14,8 +15,13 @@ NAMESPACE_PREFIX: Final = "tpod-"
 
 _RAW_SHA256: Final = bytes([0x01, 0x55, 0x12, 0x20])
 """CIDv1, codec raw, multihash sha2-256 of 32 bytes (multiformats/multicodec table.csv)."""
+REMEMBERED: Final = 16384
+"""How many namespaces are remembered, and how many short texts in base32: both follow from what they name."""
+SHORT_BYTES: Final = 64
+"""What is longer and to be written in base32 is a stranger's, and not kept."""
 
 
+@lru_cache(maxsize=REMEMBERED)
 def namespace(publisher: Address, pod_id: PodId) -> str:
     """The Kubernetes namespace of a pod: 57 characters, `tpod-` and base32 of a keccak256.
 
@@ -79,4 +85,11 @@ def parse_address(text: str) -> Address:
 
 
 def _base32(data: bytes) -> str:
+    return _short_base32(data) if len(data) <= SHORT_BYTES else _made_base32(data)
+
+
+def _made_base32(data: bytes) -> str:
     return b32encode(data).decode().rstrip("=").lower()
+
+
+_short_base32 = lru_cache(maxsize=REMEMBERED)(_made_base32)

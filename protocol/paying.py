@@ -159,13 +159,14 @@ class Payer:
         return self._world.clock.now_ns() + self._settings.chain_timeout_ns
 
 
-def purse_of(rental: Rental, wallet: int, *, left: int | None) -> Purse:
+def purse_of(rental: Rental, wallet: int, *, left: int | None, spent_an_hour: int = 0) -> Purse:
     """What the funding policy sees of a rental.
 
     Args:
         rental: an agreed one.
         wallet: what its publisher holds outside of channels [token base units].
         left: what the channel holds beyond what is owed [token base units]; None before it is opened.
+        spent_an_hour: as `Purse` says.
     """
     offer, prices = rental.offer, rental.prices
     assert offer is not None and prices is not None
@@ -176,4 +177,5 @@ def purse_of(rental: Rental, wallet: int, *, left: int | None) -> Purse:
         wallet=wallet,
         left=left,
         put_in=rental.put_in,
+        spent_an_hour=spent_an_hour,
     )

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from protocol import wire
@@ -21,7 +23,7 @@ from protocol.keccak import keccak256
 from protocol.units import MS_PER_S, NEVER_NS, NS_PER_MS, Address, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 COST_SCALE: Final = 1_000_000
 """Scaled cost units in one token base unit: the millicore-milliseconds of a core-second."""
@@ -94,21 +96,7 @@ class PriceTable:
 
     def price(self, resource: Resource) -> int | None:
         """The price of `resource` in its own unit; None: not on offer."""
-        match resource:
-            case Resource.CPU:
-                return self.cpu
-            case Resource.MEMORY:
-                return self.ram
-            case Resource.STORAGE:
-                return self.storage
-            case Resource.EGRESS:
-                return self.egress
-            case Resource.INGRESS:
-                return self.ingress
-            case Resource.GPU:
-                return self.gpu
-            case Resource.IP:
-                return self.ip
+        return _PRICE_OF[resource](self)
 
     def covers(self, resources: Iterable[Resource]) -> bool:
         """Whether each of `resources` has a price."""
@@ -156,27 +144,45 @@ class PriceTable:
 
         The table's id is not in it: the Offer names it beside the hash.
         """
-        prices = wire.pb.PriceList(token=self.token)
-        for resource in Resource:
-            price = self.price(resource)
-            if price is not None:
-                prices.prices.add(
-                    resource=resource.value, usage=resource in USAGE, price=price.to_bytes(32, "big")
-                )
-        return wire.dump(prices)
+        return _listed(self)
 
     def hash(self) -> bytes:
         """`Offer.pricesHash`: keccak256 of `to_bytes`."""
-        return keccak256(self.to_bytes())
+        return keccak256(_listed(self))
 
     def to_record(self) -> dict[str, Any]:
         """The stored form."""
-        return {f.name: getattr(self, f.name) for f in fields(self)} | {"token": self.token.hex()}
+        return {name: getattr(self, name) for name in _NAMES} | {"token": self.token.hex()}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> PriceTable:
         """The table of a stored form."""
         return cls(**{**record, "token": Address(bytes.fromhex(record["token"]))})
+
+
+_PRICE_OF: Final[Mapping[Resource, Callable[[PriceTable], int | None]]] = {
+    Resource.CPU: attrgetter("cpu"),
+    Resource.MEMORY: attrgetter("ram"),
+    Resource.STORAGE: attrgetter("storage"),
+    Resource.EGRESS: attrgetter("egress"),
+    Resource.INGRESS: attrgetter("ingress"),
+    Resource.GPU: attrgetter("gpu"),
+    Resource.IP: attrgetter("ip"),
+}
+_NAMES: Final = tuple(f.name for f in fields(PriceTable))
+
+
+@lru_cache(maxsize=1024)
+def _listed(table: PriceTable) -> bytes:
+    """See `PriceTable.to_bytes`; one table is on offer to many, and hosts many."""
+    prices = wire.pb.PriceList(token=table.token)
+    for resource in Resource:
+        price = table.price(resource)
+        if price is not None:
+            prices.prices.add(
+                resource=resource.value, usage=resource in USAGE, price=price.to_bytes(32, "big")
+            )
+    return wire.dump(prices)
 
 
 # ---------------------------------------------------------------- costs

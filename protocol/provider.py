@@ -332,7 +332,7 @@ class ProviderClient:
         )
         bundle = wire.parse(wire.pb.Bundle, self._sealer.open_(self._sealing_key, info, sealed))
         try:
-            pod = manifest.check(manifest.from_wire(bundle.pod))
+            pod = manifest.from_wire(bundle.pod)
         except BadInput as problem:
             raise Refusal("BadManifest", str(problem)) from problem
         by_container = {image.container: image for image in bundle.images}

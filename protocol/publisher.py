@@ -180,22 +180,18 @@ class PublisherClient:
             max_bytes=MAX_RECORD_BYTES,
             timeout_ns=self.settings.call_timeout_ns,
         )
-        kept = []
-        for candidate in candidates(
+        found = candidates(
             rental.pod,
             market,
             records,
             token=self.world.chain.terms.token,
             domain=self._registry_domain,
             scheme=self._scheme,
-        ):
-            if isinstance(candidate, Candidate):
-                kept.append(candidate)
-            else:
-                provider, fault = candidate
-                self._passed_over(rental, provider, Failed(fault.rule, fault.detail))
+        )
+        for provider, fault in found.faulty:
+            self._passed_over(rental, provider, Failed(fault.rule, fault.detail))
         return self.policies.selection.order(
-            kept, turn=self.settings.turn + rental.attempt, chance=self._chance
+            found.fitting, turn=self.settings.turn + rental.attempt, chance=self._chance
         )
 
     async def _agree(self, rental: Rental, candidate: Candidate) -> Rental | Failed:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from protocol import manifest, wire
+from protocol import manifest
 from protocol.attestation import AttestationPolicy
 from protocol.auth import Offer
 from protocol.manifest import Pod
@@ -22,6 +22,7 @@ from protocol.policies.selection import Selection
 from protocol.ports import Peer, Put, Record
 from protocol.pricing import PriceTable
 from protocol.units import NS_PER_S, Address, PeerId, PodId
+from protocol.written import Written
 
 if TYPE_CHECKING:
     from protocol.ports import EventId
@@ -139,6 +140,7 @@ class Rental:
     losses: int = 0
     reason: str = ""
     cause: EventId | None = field(default=None, compare=False)
+    _written: Written = field(default_factory=Written, compare=False, repr=False)
 
     def key(self, publisher: Address) -> ChannelKey:
         """The key of its channel."""
@@ -150,17 +152,20 @@ class Rental:
         return Put(TABLE, self.pod_id.hex(), self.to_record())
 
     def to_record(self) -> dict[str, Any]:
-        """The stored form."""
+        """The stored form; the manifest and the agreement are written once and shared between records."""
+        written = self._written
         return {
             "pod_id": self.pod_id.hex(),
-            "pod": manifest.to_data(self.pod),
+            "pod": written.of("pod", self.pod, manifest.to_data),
             "stage": self.stage.value,
             "attempt": self.attempt,
             "provider": self.provider.hex() if self.provider is not None else None,
             "peer": [self.peer.peer_id, list(self.peer.multiaddrs)] if self.peer is not None else None,
-            "offer": wire.dump(self.offer.to_wire()).hex() if self.offer is not None else None,
+            "offer": written.of("offer", self.offer, Offer.to_record) if self.offer is not None else None,
             "offer_signature": self.offer_signature.hex(),
-            "prices": self.prices.to_record() if self.prices is not None else None,
+            "prices": written.of("prices", self.prices, PriceTable.to_record)
+            if self.prices is not None
+            else None,
             "hpke_key": self.hpke_key.hex(),
             "life": self.life,
             "deposit": str(self.deposit),
@@ -183,9 +188,7 @@ class Rental:
             attempt=record["attempt"],
             provider=Address(bytes.fromhex(provider)) if provider is not None else None,
             peer=Peer(PeerId(peer[0]), tuple(peer[1])) if peer is not None else None,
-            offer=Offer.from_wire(wire.parse(wire.pb.Offer, bytes.fromhex(offer)))
-            if offer is not None
-            else None,
+            offer=Offer.from_record(offer) if offer is not None else None,
             offer_signature=bytes.fromhex(record["offer_signature"]),
             prices=PriceTable.from_record(prices) if prices is not None else None,
             hpke_key=bytes.fromhex(record["hpke_key"]),

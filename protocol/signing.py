@@ -94,7 +94,7 @@ def address_of(private_key: bytes) -> Address:
         ValueError: the key has not 32 bytes or is not in [1, order).
     """
     check_bytes("private_key", private_key, 32)
-    return _address(PrivateKey(private_key).public_key)
+    return _address(PublicKey.from_secret(private_key))
 
 
 def _address(key: PublicKey) -> Address:

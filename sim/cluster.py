@@ -156,7 +156,12 @@ class Machines:
         self.plane = plane
         self.nodes = nodes
         self.nowhere = nowhere
-        self.storage_bytes = storage_bytes
+        self.whole: Mapping[Resource, int] = {
+            Resource.CPU: sum(n.cpu_millis for n in nodes),
+            Resource.MEMORY: sum(n.memory_bytes for n in nodes),
+            Resource.GPU: sum(n.gpus for n in nodes),
+            Resource.STORAGE: storage_bytes,
+        }
         self.caller_of = caller_of
         self.tenants: dict[str, Tenant] = {}
         self.tally = Tally()
@@ -230,13 +235,7 @@ class SimCluster:
     async def capacity(self, *, deadline_ns: int) -> Mapping[Resource, int] | ports.Unknown:
         """See `ports.Cluster.capacity`. Promised is what every pod's least replicas (at least one) reserve."""
         self._process.check()
-        machines = self._machines
-        total = {
-            Resource.CPU: sum(n.cpu_millis for n in machines.nodes),
-            Resource.MEMORY: sum(n.memory_bytes for n in machines.nodes),
-            Resource.GPU: sum(n.gpus for n in machines.nodes),
-            Resource.STORAGE: machines.storage_bytes,
-        }
+        total = dict(self._machines.whole)
         for tenant in self._tenants.values():
             if tenant.state is ports.PodState.REMOVED:
                 continue
@@ -255,15 +254,16 @@ class SimCluster:
         now_ns = self._process.now
         machines = self._machines
         tenant = self._tenants.get(workload.namespace)
-        taken = {
-            host: t.name
-            for t in self._tenants.values()
-            if t.state is not ports.PodState.REMOVED and t.name != workload.namespace
-            for host in t.workload.pod.hosts
-        }
-        for host in workload.pod.hosts:
-            if host in taken:
-                return ports.ClusterRefused("HostTaken", f"{host} belongs to another pod")
+        if hosts := workload.pod.hosts:
+            taken = {
+                host
+                for t in self._tenants.values()
+                if t.state is not ports.PodState.REMOVED and t.name != workload.namespace
+                for host in t.workload.pod.hosts
+            }
+            for host in hosts:
+                if host in taken:
+                    return ports.ClusterRefused("HostTaken", f"{host} belongs to another pod")
         caller, spec = machines.caller_of(workload)
         machines.read_all(now_ns)
         if tenant is None or tenant.state is ports.PodState.REMOVED:

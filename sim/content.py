@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from protocol import ports
 from protocol.identity import cid_of
@@ -91,22 +92,31 @@ class SimContent:
         self, cids: Sequence[Cid], *, max_bytes: int, timeout_ns: int
     ) -> list[bytes | ports.NoAnswer]:
         """See `ports.ContentStore.get_many`: what is there is waited for at once, until the last of it has come."""
-        process, blobs = self._process, self._contents.blobs
+        process = self._process
         found: list[bytes | ports.NoAnswer] = []
         while len(found) < len(cids):
-            run = list(
-                takewhile(lambda c: c is not None and len(c) <= max_bytes, map(blobs.get, cids[len(found) :]))
-            )
-            done_ns = process.now
-            for content, latency_s in zip(run, self._stream.samples(self._latency, len(run)), strict=True):
-                assert content is not None
-                took = int(latency_s * NS_PER_S) + len(content) * NS_PER_S // self._bytes_per_s
-                done_ns += min(took, timeout_ns)
-                found.append(content if took <= timeout_ns else LATE)
-            await process.sleep_until(done_ns)
+            run = self._there(cids[len(found) :], max_bytes)
+            latencies_ns = (self._stream.samples(self._latency, len(run)) * NS_PER_S).astype(np.int64)
+            sizes = np.fromiter(map(len, run), np.int64, len(run))
+            took = latencies_ns + sizes * NS_PER_S // self._bytes_per_s
+            in_time = took <= timeout_ns
+            if in_time.all():
+                found += run
+            else:
+                found += [c if there else LATE for c, there in zip(run, in_time.tolist(), strict=True)]
+            await process.sleep_until(process.now + int(np.minimum(took, timeout_ns).sum()))
             if len(found) < len(cids):  # the next one is missing, or too large
                 deadline_ns = process.now_ns() + timeout_ns
                 found.append(await self.get(cids[len(found)], max_bytes=max_bytes, deadline_ns=deadline_ns))
+        return found
+
+    def _there(self, cids: Sequence[Cid], max_bytes: int) -> list[bytes]:
+        """The contents of the first of these ids, up to one that nobody has or that is larger than `max_bytes`."""
+        found: list[bytes] = []
+        for content in map(self._contents.blobs.get, cids):
+            if content is None or len(content) > max_bytes:
+                break
+            found.append(content)
         return found
 
 

@@ -16,17 +16,18 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from protocol import signing
 from protocol.eip712 import check_bytes
 from protocol.errors import PeerFault
 from protocol.sealing import ENC_BYTES, HPKE, OVERHEAD_BYTES, TAG_BYTES, Sealer
-from protocol.signing import SIGNATURE_BYTES, Scheme, address_of
+from protocol.signing import SIGNATURE_BYTES, Scheme
 from protocol.units import Address
 
 _FILLER: Final = b"\xc0" * (SIGNATURE_BYTES - 20 - 32)
 _ENC: Final = b"\xc0" * ENC_BYTES
 
 # Deriving a public key costs as much as what is saved here, and a simulation has few keys.
-_address_of = lru_cache(maxsize=65536)(address_of)
+address_of = lru_cache(maxsize=65536)(signing.address_of)
 _public_key = lru_cache(maxsize=65536)(HPKE.public_key)
 
 
@@ -37,7 +38,7 @@ class CountedScheme:
     def sign(self, digest: bytes, private_key: bytes) -> bytes:
         """See `Scheme.sign`."""
         check_bytes("digest", digest, 32)
-        return _address_of(private_key) + digest + _FILLER
+        return address_of(private_key) + digest + _FILLER
 
     def recover(self, digest: bytes, signature: bytes) -> Address:
         """See `Scheme.recover`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -330,8 +331,13 @@ class Lognormal:
 
     def parameters(self) -> tuple[int, float, float]:
         """What `quantile_of` takes before the probability."""
-        sigma2 = math.log1p(self.cv**2)
-        return LOGNORMAL, math.log(self.mean) - sigma2 / 2, math.sqrt(sigma2)
+        return _lognormal(self.mean, self.cv)
+
+
+@lru_cache(maxsize=1024)
+def _lognormal(mean: float, cv: float) -> tuple[int, float, float]:
+    sigma2 = math.log1p(cv**2)
+    return LOGNORMAL, math.log(mean) - sigma2 / 2, math.sqrt(sigma2)
 
 
 @dataclass(frozen=True, slots=True)

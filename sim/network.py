@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
+
+from simpy import Timeout
 
 from protocol import ports
 from protocol.units import NS_PER_S, PeerId
-from sim.tasks import Process, call_at, wake_at
+from sim.tasks import Process, call_at, divert
 
 if TYPE_CHECKING:
     from simpy import Environment
 
     from sim.kernel.streams import Stream
     from sim.laws import Law
-
-DRAWS_A_CALL: Final = 5
-"""Way there, way back, lost there, lost back, arrives twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Web:
 
     def joined(self, one: Place, other: Place) -> bool:
         """Whether messages pass between the two places now."""
-        return not self._cut[frozenset((one.region, other.region))]
+        return not self._cut or not self._cut[frozenset((one.region, other.region))]
 
     def delay_ns(self, one: Place, other: Place, size_bytes: int, u: float) -> int:
         """How long one message takes [ns]."""
@@ -123,7 +123,8 @@ class SimNetwork:
         """See `ports.Network.call`."""
         process, web = self._process, self._web
         process.check()
-        there, back, lost_there, lost_back, twice = (self._stream.next() for _ in range(DRAWS_A_CALL))
+        draw = self._stream.next
+        there, back, lost_there, lost_back, twice = draw(), draw(), draw(), draw(), draw()
         here = web.places[self._peer_id]
         target = web.places.get(peer.peer_id)
         if target is None:
@@ -131,7 +132,7 @@ class SimNetwork:
         if not web.joined(here, target):
             await process.sleep_until(process.true_ns(deadline_ns))
             return ports.NoAnswer(sent=False, reason="no route")
-        answered = web.env.event()
+        answered = Timeout(web.env, max(0, process.true_ns(deadline_ns) - process.now))
         loss = web.links.loss_prob
 
         def arrive() -> None:
@@ -143,9 +144,8 @@ class SimNetwork:
             async def handle(callee: Process = callee, handler: ports.Handler = handler) -> None:
                 answer = await handler(self._peer_id, message)
                 if lost_back >= loss and web.joined(here, target):
-                    wake_at(
-                        web.env, process.now + web.delay_ns(target, here, len(answer), back), answered, answer
-                    )
+                    delay_ns = web.delay_ns(target, here, len(answer), back)
+                    call_at(web.env, process.now + delay_ns, partial(divert, answered, answer))
 
             callee.start(protocol, handle())
 
@@ -154,7 +154,6 @@ class SimNetwork:
             call_at(web.env, at_ns, arrive)
             if twice < web.links.duplicate_prob:
                 call_at(web.env, at_ns + web.delay_ns(here, target, len(message), twice), arrive)
-        wake_at(web.env, process.true_ns(deadline_ns), answered)
         answer = await process.wait(answered)
         return ports.NoAnswer(sent=True, reason="deadline passed") if answer is None else answer
 

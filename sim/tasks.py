@@ -7,18 +7,18 @@ raises `Killed` at each await. A party that comes back is a new `Process`.
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from simpy import Timeout
+from simpy import Event, Timeout
+from simpy.events import URGENT
 
 from protocol.errors import Killed
 from protocol.units import NEVER_NS
 
 if TYPE_CHECKING:
-    from simpy import Environment, Event
+    from simpy import Environment
 
     from protocol import ports
 
@@ -63,7 +63,7 @@ class Process:
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         """See `Tasks.start`."""
         self.check()
-        self.env.process(_until_killed(coroutine))
+        _Task(self.env, coroutine)
 
     def mailbox(self) -> Mailbox:
         """See `Tasks.mailbox`."""
@@ -117,7 +117,7 @@ class Process:
         waits, self._waits = self._waits, {}
         for event in waits:
             if isinstance(event, Timeout):
-                _divert(event, _KILL)
+                divert(event, _KILL)
             elif not event.triggered:
                 event.succeed(_KILL)
 
@@ -137,7 +137,7 @@ class Mailbox:
         self._items.append(item)
         waiter, self._waiter = self._waiter, None
         if isinstance(waiter, Timeout):
-            _divert(waiter)
+            divert(waiter)
         elif waiter is not None and not waiter.triggered:
             waiter.succeed()
 
@@ -157,8 +157,8 @@ class Mailbox:
         return self._items.popleft() if self._items else None
 
 
-def _divert(timer: Timeout, value: Any = None) -> None:
-    """Wake now whoever waits for `timer`, and nobody when it comes."""
+def divert(timer: Timeout, value: Any = None) -> None:
+    """Wake now whoever waits for `timer`, and nobody when it comes; nothing, when it has come already."""
     if timer.callbacks:
         soon = timer.env.event()
         soon.callbacks, timer.callbacks = timer.callbacks, []
@@ -186,10 +186,39 @@ def _at(env: Environment, at_ns: int, callback: Callable[[Event], None]) -> None
     timer.callbacks.append(callback)
 
 
-def _until_killed(coroutine: Coroutine[Any, Any, None]) -> Generator[Event, Any, None]:
-    """Run a child; a kill ends it quietly, any other exception ends the simulation: it is a bug."""
-    with contextlib.suppress(Killed):
-        yield from coroutine.__await__()
+class _Begin(Event):
+    """Happens now, before anything else that is due."""
+
+    def __init__(self, env: Environment) -> None:
+        super().__init__(env)
+        self._ok, self._value = True, None
+        env.schedule(self, URGENT)
+
+
+class _Task:
+    """A child on its way: a `simpy.Process` without an event at its end, for which nobody waits.
+
+    A kill ends it quietly; any other exception ends the simulation: it is a bug.
+
+    Args:
+        env: the simulation; the child begins now, before anything else that is due.
+        coroutine: the child; it waits for events that do not fail.
+    """
+
+    __slots__ = ("_send",)
+
+    def __init__(self, env: Environment, coroutine: Coroutine[Event, Any, None]) -> None:
+        self._send = coroutine.send
+        _Begin(env).callbacks.append(self._go_on)
+
+    def _go_on(self, event: Event) -> None:
+        try:
+            event = self._send(event.value)
+            while event.processed:
+                event = self._send(event.value)
+        except (StopIteration, Killed):
+            return
+        event.callbacks.append(self._go_on)
 
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 import simpy
@@ -19,14 +20,14 @@ from protocol.keccak import keccak256
 from protocol.pricing import PriceTable
 from protocol.renting import PublisherPolicies, PublisherSettings
 from protocol.sealing import HPKE
-from protocol.signing import SECP256K1, address_of
+from protocol.signing import SECP256K1
 from protocol.units import NS_PER_S, Address, PeerId, Resource
 from sim.chain.blocks import Blocks
 from sim.chain.contracts import ModelContracts
 from sim.chain.model import ModelLedger
 from sim.cluster import Caller, Machines, Unhosted
 from sim.content import Contents, SimImage
-from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER
+from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER, address_of
 from sim.fleet import Fleet, Ticking
 from sim.kernel.draws import stream_key
 from sim.kernel.plane import DataPlane
@@ -58,9 +59,10 @@ SET_UP_TRANSACTIONS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a publisher's pod is told to the data plane, before anything of its workload."""
+    """What a publisher's pod is told to the data plane, before anything of its workload, and for which shape of a pod."""
 
     member: PublisherMember
+    shape: tuple[object, ...]
     spec: PodSpec
     image: SimImage
     reference: str
@@ -107,6 +109,7 @@ class World:
         self.demands: dict[Address, Demand] = {}
         self.providers: dict[str, ProviderParty] = {}
         self.publishers: dict[str, PublisherParty] = {}
+        self._trips: dict[tuple[str, str], int] = {}  # of a group to a region and back [ns]
         provider_members, publisher_members = scenario.provider_members(), scenario.publisher_members()
         members: tuple[ProviderMember | PublisherMember, ...] = (*provider_members, *publisher_members)
         keys = {m.name: private_key(scenario.seed, m.name) for m in members}
@@ -212,7 +215,7 @@ class World:
             nodes,
             self.nowhere,
             storage_bytes=sum(n.storage_bytes * n.count for n in group.nodes),
-            caller_of=lambda workload: self._caller_of(workload, member),
+            caller_of=partial(self._caller_of, provider=member, start_up=_start_up(member)),
         )
         prices = self.price_table(member)
         token = scenario.payment_token
@@ -285,7 +288,7 @@ class World:
         reference = f"registry.example/{name}:1"
         image = self.images.setdefault(reference, SimImage(group.image.size_bytes, len(self.images)))
         spec = self._spec(member, index, pod, image)
-        self.demands[address] = Demand(member, spec, image, reference)
+        self.demands[address] = Demand(member, _shape(pod), spec, image, reference)
         handle = self.nowhere.host(spec, None, self.start_ns)
         self.callers[address] = Caller(member.name, spec, self.nowhere, handle, self.unhosted)
         self.web.places[PeerId(member.name)] = Place(group.region or f"{member.name}-home-0")
@@ -317,16 +320,8 @@ class World:
             self.images.setdefault(container.image.url, SimImage(0, len(self.images)))
         return replace(pod, containers=(first, *pod.containers[1:]))
 
-    def _spec(
-        self,
-        member: PublisherMember,
-        index: int,
-        pod: manifest.Pod,
-        image: SimImage,
-        start_up: StartUp | None = None,
-        round_trip_ns: int = 0,
-    ) -> PodSpec:
-        """What a plane is told of a pod; without a start-up and a round trip that of pods that nobody hosts."""
+    def _spec(self, member: PublisherMember, index: int, pod: manifest.Pod, image: SimImage) -> PodSpec:
+        """What a plane is told of a pod that nobody hosts; of the manifest nothing counts but its `_shape`."""
         group, scenario = member.group, self.scenario
         resources = manifest.pod_resources(pod)
         share = scenario.output.requests_share
@@ -348,31 +343,34 @@ class World:
             gpus=resources.get(Resource.GPU, 0),
             image_id=image.image_id,
             image_bytes=image.packed_bytes,
-            start_up=start_up or StartUp(),
             wait_limit_ns=group.wait_limit_ns,
             sample_every=round(1 / share) if share else 0,
             byte_rows=False,
             cpu_limit_millis=manifest.cpu_limit_millis(pod),
             client=convert.to_client(group),
-            round_trip_ns=round_trip_ns,
         )
 
-    def _caller_of(self, workload: ports.Workload, provider: ProviderMember) -> tuple[Caller, PodSpec]:
+    def _caller_of(
+        self, workload: ports.Workload, *, provider: ProviderMember, start_up: StartUp
+    ) -> tuple[Caller, PodSpec]:
         """Who calls a workload's pod, and how it runs at this provider."""
         channel = wire.parse(wire.pb.PaymentChannel, bytes.fromhex(workload.annotation))
         address = Address(channel.publisherAddress)
         caller, demand = self.callers[address], self.demands[address]
-        cold = provider.group.cold_start
-        start_up = StartUp(
-            schedule=convert.to_law(cold.schedule),
-            decrypt_bytes_per_s=cold.decrypt_bytes_per_s,
-            application=convert.to_law(cold.application),
-        )
-        trip_ns = self.round_trip_ns(demand.member.name, provider.name)
-        spec = self._spec(demand.member, demand.spec.pod_index, workload.pod, demand.image, start_up, trip_ns)
+        if _shape(workload.pod) == demand.shape:
+            spec = demand.spec
+        else:  # updated
+            spec = self._spec(demand.member, demand.spec.pod_index, workload.pod, demand.image)
         prices = provider.group.prices
-        priced = bool((spec.request_bytes and prices.ingress) or (spec.response_bytes and prices.egress))
-        return caller, replace(spec, traffic=caller.spec.traffic, byte_rows=priced)
+        return caller, replace(
+            spec,
+            traffic=caller.spec.traffic,
+            start_up=start_up,
+            round_trip_ns=self.round_trip_ns(demand.member.name, provider.name),
+            byte_rows=bool(
+                (spec.request_bytes and prices.ingress) or (spec.response_bytes and prices.egress)
+            ),
+        )
 
     def fleet(self, threads: int) -> Fleet:
         """All planes, to be advanced together by so many threads."""
@@ -382,8 +380,10 @@ class World:
 
     def round_trip_ns(self, pod: str, provider: str) -> int:
         """From a pod's callers to a provider and back [ns]."""
-        group = self.publishers[pod].member.group
-        return convert.round_trip_ns(self.scenario, group, self.providers[provider].member.group.region)
+        group, region = self.publishers[pod].member.group, self.providers[provider].member.group.region
+        if (group.name, region) not in self._trips:
+            self._trips[group.name, region] = convert.round_trip_ns(self.scenario, group, region)
+        return self._trips[group.name, region]
 
     def cpu_millis(self, pod: str) -> int:
         """What one replica of a pod reserves [millicores]."""
@@ -398,6 +398,20 @@ class World:
     def key(self, name: str, path: str) -> tuple[int, int]:
         """The key of such a stream."""
         return stream_key(self.scenario.seed, self.replication, name, path)
+
+
+def _shape(pod: manifest.Pod) -> tuple[object, ...]:
+    """What a plane runs differently by."""
+    return manifest.pod_resources(pod), manifest.cpu_limit_millis(pod), pod.replicas, pod.http
+
+
+def _start_up(member: ProviderMember) -> StartUp:
+    cold = member.group.cold_start
+    return StartUp(
+        schedule=convert.to_law(cold.schedule),
+        decrypt_bytes_per_s=cold.decrypt_bytes_per_s,
+        application=convert.to_law(cold.application),
+    )
 
 
 def _contract(name: str) -> Address:

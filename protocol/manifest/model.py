@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from protocol.manifest.problems import Collector, hint
@@ -182,10 +182,16 @@ def ordered(amounts: dict[Resource, int]) -> Amounts:
 
 def pod_resources(pod: Pod) -> dict[Resource, int]:
     """What one replica reserves, over all its containers, in base units. Volumes are not in it: they are the pod's."""
+    return dict(_summed(tuple(container.resources for container in pod.containers)))
+
+
+@lru_cache(maxsize=1024)
+def _summed(containers: tuple[Amounts, ...]) -> Amounts:
+    """All amounts together, zeros left out: many pods ask for the same."""
     total: Counter[Resource] = Counter()
-    for container in pod.containers:
-        total.update(dict(container.resources))
-    return {resource: total[resource] for resource in Resource if total[resource]}
+    for resources in containers:
+        total.update(dict(resources))
+    return ordered(total)
 
 
 def cpu_limit_millis(pod: Pod) -> int:
@@ -214,8 +220,10 @@ _PORTS: Final = range(1, 65536)
 LABEL: Final = "1 to 63 lower-case letters, digits and dashes"
 
 
-def _repeated(names: list[str]) -> Iterator[str]:
-    return (name for name, times in Counter(names).items() if times > 1)
+def _repeated(names: list[str]) -> list[str]:
+    if len(set(names)) == len(names):
+        return []
+    return [name for name, times in Counter(names).items() if times > 1]
 
 
 def check(pod: Pod, out: Collector | None = None) -> Pod:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from typing import Any
+from typing import Any, Final
 
 from protocol.manifest.model import Amounts, Container, Pod, Port, Volume, VolumeKind
 from protocol.units import Resource
+
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _b64(data: bytes) -> str:
@@ -86,4 +88,4 @@ def to_data(pod: Pod) -> dict[str, Any]:
 
 def canonical(pod: Pod) -> bytes:
     """The one text of a pod that hashes are taken over: JSON, keys sorted, no spaces, UTF-8."""
-    return json.dumps(to_data(pod), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _CANONICAL.encode(to_data(pod)).encode()

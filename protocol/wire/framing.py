@@ -39,14 +39,12 @@ def parse(kind: type[M], data: bytes) -> M:
     Raises:
         PeerFault: `MalformedMessage`; the bytes are not a message of this kind.
     """
-    message = kind()
     try:
-        message.ParseFromString(data)
+        return kind.FromString(data)
     except DecodeError as exc:
         raise PeerFault(
             "MalformedMessage", f"{len(data)} bytes are no {kind.DESCRIPTOR.name}: {exc}"
         ) from exc
-    return message
 
 
 def encode(envelope: pb.Envelope, *, max_bytes: int = MAX_FRAME_BYTES) -> bytes:

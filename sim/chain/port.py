@@ -67,6 +67,8 @@ class SimChain:
         # The channels that were asked for last, what they were then, and the turns by which that can be told.
         self._last: tuple[tuple[ChannelKey, ...], list[int], ports.ChannelsAt] | None = None
         self._asked: tuple[Address, ...] = ()
+        # The last that was prepared: nearly always the next to be sent.
+        self._signed: tuple[bytes, Tx] | None = None
 
     @property
     def terms(self) -> ports.ChainTerms:
@@ -176,7 +178,9 @@ class SimChain:
         self._prepared = nonce
         offer = self._ledger.market.offer(self._head())
         tx = Tx(self._ledger.chain_id, self._owner, nonce, offer.max_wei, command, offer.priority_wei)
-        return ports.Transaction(nonce, tx.to_bytes(), tx.hash, FUNCTIONS[type(command)].name)
+        raw = tx.to_bytes()
+        self._signed = raw, tx
+        return ports.Transaction(nonce, raw, tx.hash, FUNCTIONS[type(command)].name)
 
     async def send(self, transaction: ports.Transaction, *, deadline_ns: int) -> ports.TxOutcome:
         """See `ports.Chain.send`.
@@ -189,7 +193,8 @@ class SimChain:
         if self._endpoint.silent_until_ns > process.now:
             raise PortError("the endpoint is silent", sent=False, retry_after_s=5)
         deadline = process.true_ns(deadline_ns)
-        bids = self._bids(Tx.from_bytes(transaction.raw))
+        signed, raw = self._signed, transaction.raw
+        bids = self._bids(signed[1] if signed is not None and signed[0] == raw else Tx.from_bytes(raw))
         while True:
             receipt = self._receipt(bids)
             if receipt is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol import payment, registry
@@ -37,6 +38,7 @@ FUNCTIONS: Final[Mapping[type[AnyCommand], Function]] = dict(_ALL)
 """Each command's function."""
 PRICE_BUMP: Final = 10
 """A replacement pays at least this much more [%]; geth's `--txpool.pricebump`."""
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
 _BY_NAME: Final = {function.name: (kind, function) for kind, function in FUNCTIONS.items()}
 
 
@@ -54,9 +56,9 @@ class TxRejected(TrustedPodsError):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tx:
-    """A signed transaction.
+    """A signed transaction; it has no slots, so that it can keep its hash, which is asked for often.
 
     Attributes:
         chain_id: EIP-155 id; a ledger takes only its own.
@@ -102,7 +104,7 @@ class Tx:
         tip = self.priority_wei
         price = self.gas_price_wei if tip is None else [self.gas_price_wei, tip]
         body = [self.chain_id, self.sender.hex(), self.nonce, price, function.name, values]
-        return json.dumps(body, separators=(",", ":")).encode()
+        return _JSON.encode(body).encode()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Tx:
@@ -120,7 +122,7 @@ class Tx:
         except (ValueError, KeyError, TypeError) as exc:
             raise BadInput(f"not a transaction: {raw[:60]!r}") from exc
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         """32 bytes that name it."""
         return hashlib.sha256(b"trusted-pods/model-tx/" + self.to_bytes()).digest()

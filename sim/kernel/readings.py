@@ -32,6 +32,7 @@ COUNTED: Final = (
     ),
 )
 """What of a pod's record its counters are made of."""
+_PLACES: Final = [(name, list(state.POD.fields or ()).index(name)) for name in COUNTED]
 
 
 def counters(pod: Row, fails: Array, now_ns: int) -> PodCounters:
@@ -42,7 +43,8 @@ def counters(pod: Row, fails: Array, now_ns: int) -> PodCounters:
         fails: its requests by outcome; served ones are not counted there.
         now_ns: the instant to which its plane is advanced [Unix ns].
     """
-    p = {name: int(pod[name]) for name in COUNTED}
+    record = pod.item()  # all fields at once, as Python's numbers
+    p: dict[str, int] = {name: record[place] for name, place in _PLACES}
 
     def integral(acc: str, count: int) -> int:
         return (p[acc] + count * now_ns) & state.WORD

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
@@ -10,9 +10,12 @@ from sim.kernel.cache import compiled, settings
 from sim.kernel.chance import quantile_of, uniforms
 
 LONGEST: Final = 64
-"""Most draws that are made ahead of need, 2 KB. A stream begins with two, and each time makes twice as many."""
+"""Most draws that are made ahead of need, 2 KB. A stream begins with eight, and each time makes twice as many."""
 PLAIN: Final = -1
 """Instead of a law's number: the uniforms themselves."""
+
+
+Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
 
 class Quantile(Protocol):
@@ -33,16 +36,16 @@ class Stream:
     __slots__ = ("_drawn", "_key", "_ready", "_size")
 
     def __init__(self, key: tuple[int, int]) -> None:
-        self._key = key
+        self._key = np.array(key, np.uint32)
         self._drawn = 0  # how many were taken or are ready
         self._ready: list[float] = []  # those that are, the next one last
-        self._size = 1
+        self._size = 4
 
     def next(self) -> float:
         """The next uniform in (0, 1)."""
         if not self._ready:
             self._size = min(2 * self._size, LONGEST)
-            self._ready = self._made(self._drawn, self._size, PLAIN, 0.0, 0.0)[::-1]
+            self._ready = self._made(self._drawn, self._size, PLAIN, 0.0, 0.0)[::-1].tolist()
             self._drawn += self._size
         return self._ready.pop()
 
@@ -50,25 +53,24 @@ class Stream:
         """The next draw of `law`, by inversion of one uniform."""
         return law.quantile(self.next())
 
-    def samples(self, law: Quantile, count: int) -> list[float]:
+    def samples(self, law: Quantile, count: int) -> Floats:
         """The next `count` draws of `law`: as `sample` so often."""
         parameters: Any = getattr(law, "parameters", None)
         if parameters is None:
-            return [law.quantile(self.next()) for _ in range(count)]
+            return np.array([law.quantile(self.next()) for _ in range(count)])
         first = self._drawn - len(self._ready)
         self._drawn, self._ready = first + count, []
         return self._made(first, count, *parameters())
 
-    def _made(self, first: int, count: int, code: int, a: float, b: float) -> list[float]:
+    def _made(self, first: int, count: int, code: int, a: float, b: float) -> Floats:
         """Draws number `first` and those after it, by a law of `laws.quantile_of` or `PLAIN`."""
         made = np.empty(count)
-        if fill.signatures:
-            fill(np.array(self._key, np.uint32), first, code, a, b, made)
+        if fill.overloads:
+            fill(self._key, first, code, a, b, made)
         else:  # compiled, or read from the cache, once a process
             with settings():
-                fill(np.array(self._key, np.uint32), first, code, a, b, made)
-        drawn: list[float] = made.tolist()
-        return drawn
+                fill(self._key, first, code, a, b, made)
+        return made
 
 
 def _fill(key, first, code, a, b, out):  # type: ignore[no-untyped-def]

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 import pytest
+from Crypto.Hash import keccak
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from hypothesis import given
@@ -158,6 +159,14 @@ def test_each_member_and_the_domain_change_the_digest(
 def test_keccak_is_ethereum_s() -> None:
     # Ethereum's empty-code hash (yellow paper, KEC of the empty string); SHA3-256 would be a7ff…
     assert keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+
+
+@pytest.mark.parametrize("size", [0, 1, 32, 135, 136, 137, 1024, 1025, 5000])  # 136 bytes are a block
+def test_both_makers_of_keccak_agree(size: int) -> None:
+    data = bytes(i * 7 % 251 for i in range(size))
+    assert keccak256(data) == keccak.new(digest_bits=256, data=data).digest()
+    assert keccak256(data) == keccak256(data)  # remembered
+    assert keccak256(data) != keccak256(data + b"\0")
 
 
 @pytest.mark.parametrize("field", ["publisher", "provider", "podId", "requestId", "bodyHash"])

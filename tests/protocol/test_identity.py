@@ -118,6 +118,14 @@ def test_namespaces_are_kubernetes_names_of_one_pod(publisher: Address, pod_id: 
     assert (namespace(publisher, other) == name) == (other == pod_id)
 
 
+def test_a_namespace_is_of_both_its_keys() -> None:
+    publishers = [Address(bytes([n]) * 20) for n in range(3)]
+    pod_ids = [PodId(bytes([n]) * 32) for n in range(3)]
+    names = {(p, i): namespace(p, i) for p in publishers for i in pod_ids}
+    assert len(set(names.values())) == 9
+    assert all(namespace(*of) == name for of, name in names.items())  # remembered
+
+
 def test_sizes_are_checked() -> None:
     with pytest.raises(ValueError, match="20 and 32"):
         namespace(Address(bytes(32)), PodId(bytes(20)))

@@ -59,6 +59,23 @@ class TestSimTasks(TasksSuite):
         return SimBench(skew_ns=request.param)
 
 
+def test_what_has_happened_already_is_not_waited_for() -> None:
+    """A task that awaits an event of the past goes on at once, with its value."""
+    bench = SimBench()
+    past = bench.env.event()
+    past.succeed(3)
+    bench.env.run(until=BEGIN_NS + 1)
+    found: list[tuple[int, int]] = []
+
+    async def look() -> None:
+        found.append((await bench.process.wait(past), bench.process.now))
+        found.append((await bench.process.wait(past), bench.process.now))
+
+    bench.process.start("look", look())
+    bench.env.run(until=BEGIN_NS + 2)
+    assert found == [(3, BEGIN_NS + 1)] * 2
+
+
 class SimStoreBench(SimBench):
     def __init__(self, disk: Disk | None = None, env: simpy.Environment | None = None) -> None:
         super().__init__(env)

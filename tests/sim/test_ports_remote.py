@@ -50,6 +50,35 @@ class TestSimNetwork(NetworkSuite):
         return SimNetworkBench(0.0)
 
 
+def test_a_call_takes_both_ways_and_waits_no_longer_than_its_deadline() -> None:
+    """Requests and answers take the link's latency each; what is late is none, even where it comes afterwards."""
+    bench = SimNetworkBench(0.0)
+    arrived: list[int] = []
+
+    async def handler(_: PeerId, message: bytes) -> bytes:
+        arrived.append(bench.clock.now_ns())
+        return message
+
+    bench.callee.serve("/p", handler)
+    took = []
+    for number in range(200):
+        began_ns, patience_ns = bench.clock.now_ns(), 150_000_000
+        answer = bench.run(
+            bench.caller.call(bench.callee_peer, "/p", b"x", deadline_ns=began_ns + patience_ns)
+        )
+        done_ns = bench.clock.now_ns()
+        if isinstance(answer, NoAnswer):
+            assert answer.sent and done_ns == began_ns + patience_ns
+        else:
+            assert len(arrived) == number + 1
+            there_ns, back_ns = arrived[-1] - began_ns, done_ns - arrived[-1]
+            assert there_ns > 0 < back_ns
+            took.append(there_ns + back_ns)
+        bench.env.run(until=bench.env.now + 10 * NS_PER_S)  # what is late has come
+    assert 100 < len(took) < 200 and max(took) <= 150_000_000
+    assert len(arrived) == 200
+
+
 @pytest.mark.parametrize("probability", [0.0, 0.5, 0.999])
 def test_requests_arrive_twice_as_often_as_the_links_say(probability: float) -> None:
     bench = SimNetworkBench(probability)
