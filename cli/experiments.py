@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sim.experiments.replay import Replay, RowDifference
 
 MOST_INPUTS: Final = 20
+WIDEST: Final = 130
+"""Columns of text that the widest table needs: it is not cut where a terminal is narrower, or where there is none."""
 RUN: Final = click.Path(path_type=Path)
 
 
@@ -38,10 +40,9 @@ def compare(
 ) -> None:
     """Compare two finished runs, metric by metric: what changed from A to B, and how sure that is.
 
-    Replication i of A and of B drew the same chance, so the variance of their difference is smaller than that of independent
-    runs: divided by what `variance` says (below 1 it is larger). Intervals hold for 95 % each; p values are corrected over the
-    metrics compared (Holm). Runs of another scenario, seed, number of replications or version of the code are no
-    pairs and are refused without --unpaired.
+    Replication i of A and of B drew the same chance, so the variance of their difference is not that of independent
+    runs, but that divided by what `variance` says. ± is a 95 % interval of each by itself; p is corrected over the metrics compared (Holm). Runs of another scenario, seed, number of replications or
+    version of the code are no pairs and are refused without --unpaired.
 
     Exit status: 0 when no metric differs at 5 % (with --equivalent: when all are shown equivalent); 1 when one does
     (or is not shown equivalent); 2 when the input is wrong, or too small to test anything: at least two replications.
@@ -127,14 +128,14 @@ def _print_comparison(result: Comparison, *, everything: bool) -> None:
     ]
     console.print()
     if shown:
-        console.print(_comparison_table(shown, result))
+        Console(highlight=False, width=max(console.width, WIDEST)).print(_comparison_table(shown, result))
         console.print(
-            f"{how}; {'intervals of 95 % each; ' if result.tested else f'{TOO_FEW}; '}"
+            f"{how}; {'± is 95 % for each; ' if result.tested else f'{TOO_FEW}; '}"
             f"p corrected for {len(result.metrics)} compared (Holm)"
             + (
                 ""
                 if result.margin is None
-                else f"; equivalent: within {result.margin:.4g} of A's mean (TOST)"
+                else f"; equivalent: within {100 * result.margin:.4g} % of A's mean (TOST)"
             ),
             style="dim",
         )
@@ -150,25 +151,36 @@ def _print_comparison(result: Comparison, *, everything: bool) -> None:
 def _comparison_table(rows: list[Compared], result: Comparison) -> Table:
     from rich.table import Table
 
-    from sim.summary import number_text
+    from sim.summary import number_text, unit_text, value_text
 
     table = Table(box=None, padding=(0, 1), header_style="bold cyan")
     table.add_column("metric", no_wrap=True)
-    table.add_column("unit", style="dim")
-    for title in ("A", "B", "B - A", "of A", "95 % interval", *(["variance"] if result.paired else []), "p"):
-        table.add_column(title, justify="right")
-    if result.margin is not None:
-        table.add_column("p equiv.", justify="right")
-    table.add_column("verdict", style="bold")
+    table.add_column("unit", style="dim", no_wrap=True)
+    titles = ["A", "B", "B - A", "of A", *(["variance"] if result.paired else []), "p"]
+    for title in titles if result.margin is None else [*titles, "p equiv."]:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("verdict", style="bold", no_wrap=True)
     for row in rows:
         scale = 100 if row.unit == "share" else 1
-        low, high = ("" if end is None else number_text(end * scale) for end in (row.low, row.high))
-        cells = [row.metric, {"share": "%", "count": ""}.get(row.unit, row.unit)]
-        cells += [number_text(value * scale) for value in (row.mean_a, row.mean_b, row.difference)]
+        entry = {
+            "name": row.metric,
+            "mean": row.difference,
+            "low": row.low,
+            "high": row.high,
+            "unit": row.unit,
+        }
+        cells = [
+            row.metric,
+            unit_text(entry),
+            number_text(row.mean_a * scale),
+            number_text(row.mean_b * scale),
+        ]
+        cells.append(value_text(entry) + (" (too few)" if row.low is None else ""))
         cells.append("–" if row.relative is None else f"{row.relative:+.1%}")
-        cells.append(f"{low} to {high}" if low else "too few")
         if result.paired:
-            cells.append("–" if row.variance_ratio is None else f"÷ {number_text(row.variance_ratio)}")
+            cells.append(
+                "–" if row.variance_ratio is None else f"÷ {number_text(float(f'{row.variance_ratio:.3g}'))}"
+            )
         cells.append(_p_text(row.p_holm))
         if result.margin is not None:
             cells.append(_p_text(row.p_equivalent_holm))

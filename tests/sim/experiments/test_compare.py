@@ -22,8 +22,8 @@ from tests.sim.example_run import write_example
 from tests.sim.worlds import provider, publisher, text, world
 
 
-def command(*args: object) -> Result:
-    result = CliRunner().invoke(main, ["compare", *map(str, args)], env={"COLUMNS": "200"})
+def command(*args: object, columns: int = 200) -> Result:
+    result = CliRunner().invoke(main, ["compare", *map(str, args)], env={"COLUMNS": str(columns)})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
@@ -206,11 +206,14 @@ def test_a_person_reads_a_table(runs: dict[str, Path]) -> None:
     result = command(runs["a"], runs["b"], "--equivalent", "50%")
     line = next(line for line in result.stdout.splitlines() if "replica_s_idle" in line)
     assert line.split() == [
-        "replica_s_idle", "replica-s", "16,690", "20,077", "3,388", "+20.3%", "3,076", "to", "3,699", "÷", "212.7",
+        "replica_s_idle", "replica-s", "16,690", "20,077", "3,390", "±", "310", "+20.3%", "÷", "213",
         "<", "0.001", "<", "0.001", "equivalent",
     ]  # fmt: skip
     assert "Left out, for it is a ratio to nothing in A" in result.stdout
-    assert "within 0.5 of A's mean (TOST)" in result.stdout
+    assert "within 50 % of A's mean (TOST)" in result.stdout
+    assert (
+        line in command(runs["a"], runs["b"], "--equivalent", "50%", columns=60).stdout.splitlines()
+    )  # uncut
     assert "providers  " not in result.stdout and "are equal in every replication" in result.stdout
     unpaired = command(runs["a"], runs["b"], "--unpaired").stdout
     assert "÷" not in unpaired and "these runs are pairs" in unpaired and "unpaired (Welch)" in unpaired
