@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROUNDING: Final = 1e-12
-"""A relative difference as small as this comes from floating point, not from the worlds."""
+"""A difference of this share of the largest value, or less, comes from floating point, not from the worlds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,12 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Difference:
     if len(a) != len(b) or not a:
         raise ValueError(f"{len(a)} values and {len(b)} make no pairs")
     n, mean_a, mean_b = len(a), _mean(a), _mean(b)
-    apart = [0.0 if _is_rounding(y - x, x, y) else y - x for x, y in zip(a, b, strict=True)]
-    mean = 0.0 if _is_rounding(_mean(apart), mean_a, mean_b) else _mean(apart)
+    apart = [y - x for x, y in zip(a, b, strict=True)]
+    size = _size(a, b)
+    mean = _unless_rounding(_mean(apart), size)
     if n == 1:
         return Difference(mean_a, mean_b, mean, None, None, None)
-    variance = _variance(apart, max(map(abs, (*a, *b))))
+    variance = _variance(apart, size)
     ratio = (_variance(a) + _variance(b)) / variance if variance else None
     return Difference(mean_a, mean_b, mean, math.sqrt(variance / n), n - 1, ratio)
 
@@ -109,7 +110,7 @@ def independent(a: Sequence[float], b: Sequence[float]) -> Difference:
     if not a or not b:
         raise ValueError(f"{len(a)} values and {len(b)} have no difference")
     mean_a, mean_b = _mean(a), _mean(b)
-    mean = 0.0 if _is_rounding(mean_b - mean_a, mean_a, mean_b) else mean_b - mean_a
+    mean = _unless_rounding(mean_b - mean_a, _size(a, b))
     least = min(len(a), len(b)) - 1
     if least == 0:
         return Difference(mean_a, mean_b, mean, None, None, None)
@@ -136,8 +137,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _is_rounding(difference: float, a: float, b: float) -> bool:
-    return abs(difference) <= ROUNDING * max(abs(a), abs(b))
+def _size(a: Sequence[float], b: Sequence[float]) -> float:
+    return max(map(abs, (*a, *b)))
+
+
+def _unless_rounding(difference: float, size: float) -> float:
+    """The difference of numbers of this size; exactly 0 where it can be their rounding."""
+    return 0.0 if abs(difference) <= ROUNDING * size else difference
 
 
 def _mean(values: Sequence[float]) -> float:

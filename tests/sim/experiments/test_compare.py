@@ -113,6 +113,18 @@ def test_p_values_are_corrected_over_what_is_compared(runs: dict[str, Path]) -> 
     assert least.p is not None and least.p_holm == pytest.approx(min(1, len(every.metrics) * least.p))
 
 
+def test_verdicts_are_of_corrected_p_values(runs: dict[str, Path]) -> None:
+    """What would be found alone is not found among sixty, where three would be found by chance."""
+    for metric, margin, alone, among in (
+        ("spend", None, "different", "no difference found"),
+        ("requests_arrived", 0.2, "equivalent", "undecided"),
+    ):
+        (row,) = sim.compare(runs["a"], runs["b"], metrics=[metric], equivalent=margin).metrics
+        every = sim.compare(runs["a"], runs["b"], equivalent=margin).frame
+        assert (row.verdict, every.loc[metric, "verdict"]) == (alone, among)
+        assert row.p == every.loc[metric, "p"]
+
+
 def test_unpaired_is_welchs(runs: dict[str, Path]) -> None:
     found = sim.compare(runs["a"], runs["fewer"], metrics=["requests_served"], unpaired=True)
     (row,) = found.metrics

@@ -115,10 +115,17 @@ def test_what_is_the_same_in_every_pair_is_certain() -> None:
 
 
 def test_a_difference_of_rounding_is_none() -> None:
-    a = [0.1 * k / k for k in (3, 7, 11)]
-    b = [math.nextafter(value, 1) for value in a]
-    for found in (paired(a, b), independent(a, b)):
+    a = [0.1, 0.1, 0.1]
+    profits = [-300.1, 100.2, 199.9]  # whose mean is far smaller than they are
+    for values in (a, profits):
+        rounded = [math.nextafter(value, 1e9) for value in values]
+        assert paired(values, rounded) == Difference(
+            paired(values, values).a, paired(rounded, rounded).a, 0.0, 0.0, 2, None
+        )
+        found = independent(values, rounded)
         assert (found.mean, found.p_different()) == (0.0, 1.0)
+    seen = paired(profits, [value + 1e-9 for value in profits])
+    assert seen.mean == pytest.approx(1e-9, rel=1e-3)
 
 
 def test_tiny_values_do_not_underflow() -> None:

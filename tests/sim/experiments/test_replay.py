@@ -210,6 +210,18 @@ def test_rows_are_compared_block_by_block_and_as_they_are_written(
         found = first_difference(*pair, "requests")
         assert found is not None and (found.number, found.columns) == (12, ("pod",))
         assert found.recorded == requests[12]
+    shutil.rmtree(other)
+    shutil.copytree(run, other)
+    rewrite(other, "requests", 0, lambda table: table.slice(0, 20))
+    monkeypatch.setattr(module, "BLOCK", 20)  # the row that is missing begins a block
+    missing = first_difference(*pair, "requests")
+    assert missing is not None and (missing.number, missing.recorded, missing.again) == (
+        20,
+        requests[20],
+        None,
+    )
+    extra = first_difference(pair[1], pair[0], "requests")
+    assert extra is not None and (extra.number, extra.recorded, extra.again) == (20, None, requests[20])
     column = next(name for name, value in rows(run, "providers", 0)[0].items() if isinstance(value, float))
     for value, equal in ((float("nan"), True), (0.0, False)):
         rewrite(run, "providers", 0, cell(column, 0, value))
