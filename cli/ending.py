@@ -8,6 +8,7 @@ from typing import Final, NoReturn, ParamSpec
 
 import click
 
+DIFFERENT: Final = 1
 WRONG_INPUT: Final = 2
 UNAVAILABLE: Final = 5
 BROKEN: Final = 9

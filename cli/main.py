@@ -1,7 +1,8 @@
 """The commands of `trustedpods`, one function each.
 
-Exit status: 0; 2 when the input is wrong (nothing was done); 5 when an endpoint or a peer fails; 9 when an invariant
-of the simulation broke (a bug; the tables are kept); 130 when interrupted (the tables can be read).
+Exit status: 0; 1 when `compare` or `replay` finds a difference; 2 when the input is wrong (nothing was done; `compare`:
+or too small to test anything); 5 when an endpoint or a peer fails; 9 when an invariant of the simulation broke (a bug;
+the tables are kept); 130 when interrupted (the tables can be read).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import click
 
 from cli.contracts import contracts
 from cli.ending import BROKEN, INTERRUPTED, Told, telling
+from cli.experiments import compare, replay
 from cli.group import CONTEXT, Commands
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ def main() -> None:
 
 
 main.add_command(contracts)
+main.add_command(compare)
+main.add_command(replay)
 
 SET = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE",

@@ -6,6 +6,8 @@ are in `protocol`, and run here as they run live) and the command (`cli`).
     import sim
     results = sim.run("scenarios/azure-marketplace/scenario.yaml", ["publishers.careful.count=10"])
     results = sim.load("runs/latest")
+    print(sim.compare("runs/before", "runs/after").frame)
+    assert sim.replay("runs/latest").same
 """
 
 from __future__ import annotations
@@ -13,15 +15,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sim.experiments.compare import compare
+    from sim.experiments.replay import replay
     from sim.results import Results, load
     from sim.runner import InvariantBroken, run
 
-__all__ = ["InvariantBroken", "Results", "load", "run"]
+__all__ = ["InvariantBroken", "Results", "compare", "load", "replay", "run"]
 
 _HOMES = {
     "InvariantBroken": "sim.runner",
     "Results": "sim.results",
+    "compare": "sim.experiments.compare",
     "load": "sim.results",
+    "replay": "sim.experiments.replay",
     "run": "sim.runner",
 }
 

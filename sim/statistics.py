@@ -68,21 +68,44 @@ def ratio_interval(
     Raises:
         ValueError: the two differ in length.
     """
+    pseudo = jackknife(numerators, denominators)
+    if pseudo is not None:
+        return mean_interval(pseudo, level)
+    below = math.fsum(denominators)
+    whole = math.fsum(numerators) / below if below else None
+    return Estimate(whole, None, None, len(numerators))
+
+
+def jackknife(numerators: Sequence[float], denominators: Sequence[float]) -> list[float] | None:
+    """Pseudo-values of a ratio of expectations: their mean is the estimate, without most of its bias.
+
+    They can be treated as independent values, one from every replication: an interval is that of their mean, and
+    those of two runs can be subtracted.
+
+    Args:
+        numerators: what is above, one from every replication.
+        denominators: what is below, in the same order.
+
+    Returns:
+        as many values; of one replication its ratio; None when there is nothing below, in all or without one.
+
+    Raises:
+        ValueError: the two differ in length.
+    """
     if len(numerators) != len(denominators):
         raise ValueError(f"{len(numerators)} numerators for {len(denominators)} denominators")
     n, above, below = len(numerators), math.fsum(numerators), math.fsum(denominators)
     if n == 0 or below == 0:
-        return Estimate(None, None, None, n)
+        return None
     if n == 1:
-        return Estimate(above / below, None, None, 1)
+        return [above / below]
     without = [(below - part, above - piece) for piece, part in zip(numerators, denominators, strict=True)]
     if any(rest == 0 for rest, _ in without):  # one replication holds everything: nothing to leave out
-        return Estimate(above / below, None, None, n)
-    pseudo = [n * above / below - (n - 1) * piece / rest for rest, piece in without]
-    return mean_interval(pseudo, level)
+        return None
+    return [n * above / below - (n - 1) * piece / rest for rest, piece in without]
 
 
-def t_quantile(prob: float, degrees: int) -> float:
+def t_quantile(prob: float, degrees: float) -> float:
     """The quantile of Student's t: the value that is exceeded with chance 1 - `prob`.
 
     By bisection on the distribution function, to the last bits; the library with the closed routine takes
@@ -90,7 +113,7 @@ def t_quantile(prob: float, degrees: int) -> float:
 
     Args:
         prob: in [0.5, 1).
-        degrees: degrees of freedom, at least 1.
+        degrees: degrees of freedom, at least 1; not always a whole number.
 
     Raises:
         ValueError: an argument is out of range.
@@ -98,21 +121,23 @@ def t_quantile(prob: float, degrees: int) -> float:
     if not 0.5 <= prob < 1 or degrees < 1:
         raise ValueError(f"prob {prob} must be in [0.5, 1) and degrees {degrees} at least 1")
     low, high = 0.0, 1.0
-    while _t_upper_tail(high, degrees) > 1 - prob:
+    while t_upper_tail(high, degrees) > 1 - prob:
         high *= 2
     for _ in range(200):
         middle = (low + high) / 2
         if middle in (low, high):
             break
-        if _t_upper_tail(middle, degrees) > 1 - prob:
+        if t_upper_tail(middle, degrees) > 1 - prob:
             low = middle
         else:
             high = middle
     return high
 
 
-def _t_upper_tail(value: float, degrees: int) -> float:
-    return 0.5 * _beta_share(degrees / 2, 0.5, degrees / (degrees + value * value))
+def t_upper_tail(value: float, degrees: float) -> float:
+    """The chance that Student's t exceeds `value`, which may be infinite, at `degrees` degrees of freedom."""
+    tail = 0.5 * _beta_share(degrees / 2, 0.5, degrees / (degrees + value * value))
+    return tail if value >= 0 else 1 - tail
 
 
 def _beta_share(a: float, b: float, x: float) -> float:

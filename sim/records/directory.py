@@ -130,9 +130,7 @@ def write_provenance(directory: Path, ending: Ending) -> dict[str, Any]:
         "reached_ns": list(ending.reached_ns),
         "not_modelled": list(ending.not_modelled),
         "complete_share": _complete_share(ending),
-        "python": sys.version.split()[0],
-        "packages": _versions(),
-        "source": _source(),
+        **versions(),
         "machine": {
             "system": platform.system(),
             "release": platform.release(),
@@ -167,19 +165,24 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     unfinished.replace(path)
 
 
+def versions() -> dict[str, Any]:
+    """What runs here: `python`, `packages` and their versions, `source` (its commit, and whether it was changed)."""
+    return {"python": sys.version.split()[0], "packages": _packages(), "source": _source()}
+
+
 def _complete_share(ending: Ending) -> float:
     asked_ns = (ending.end_ns - ending.start_ns) * ending.replications
     return sum(reached - ending.start_ns for reached in ending.reached_ns) / asked_ns if asked_ns else 1.0
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
+def _packages() -> dict[str, str]:
+    found = {}
     for package in PACKAGES:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def _source() -> dict[str, Any]:

@@ -259,7 +259,10 @@ def test_help_is_quick_because_nothing_slow_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert all(name in done.stdout for name in ("new", "run", "validate", "show", "schema", "report"))
+    assert all(
+        name in done.stdout
+        for name in ("new", "run", "validate", "show", "schema", "report", "compare", "replay")
+    )
 
 
 def test_validate_is_quick_because_nothing_slow_is_imported() -> None:
