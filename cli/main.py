@@ -15,7 +15,8 @@ import click
 
 from cli.contracts import contracts
 from cli.ending import BROKEN, INTERRUPTED, Told, telling
-from cli.group import CONTEXT, Commands
+from cli.group import CONTEXT, FILE, QUIET, SET, Commands
+from cli.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,13 +32,7 @@ def main() -> None:
 
 
 main.add_command(contracts)
-
-SET = click.option(
-    "--set", "overrides", multiple=True, metavar="PATH=VALUE",
-    help="Change one value, such as providers.budget.count=3; may be given often.",
-)  # fmt: skip
-FILE = click.argument("file", type=click.Path(path_type=Path))
-QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; only errors.")
+main.add_command(sweep)
 
 
 @main.command()

@@ -6,6 +6,7 @@ are in `protocol`, and run here as they run live) and the command (`cli`).
     import sim
     results = sim.run("scenarios/azure-marketplace/scenario.yaml", ["publishers.careful.count=10"])
     results = sim.load("runs/latest")
+    sweep = sim.sweep("first/scenario.yaml", ["sweep={publishers.0.scaling.idle: [60s, 600s]}"], replications=5)
 """
 
 from __future__ import annotations
@@ -13,16 +14,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sim.experiments.evaluate import evaluate
+    from sim.experiments.results import SweepResults, load_sweep
+    from sim.experiments.sweep import sweep
     from sim.results import Results, load
     from sim.runner import InvariantBroken, run
 
-__all__ = ["InvariantBroken", "Results", "load", "run"]
+__all__ = [
+    "InvariantBroken",
+    "Results",
+    "SweepResults",
+    "evaluate",
+    "load",
+    "load_sweep",
+    "run",
+    "sweep",
+]
 
 _HOMES = {
     "InvariantBroken": "sim.runner",
     "Results": "sim.results",
+    "SweepResults": "sim.experiments.results",
+    "evaluate": "sim.experiments.evaluate",
     "load": "sim.results",
+    "load_sweep": "sim.experiments.results",
     "run": "sim.runner",
+    "sweep": "sim.experiments.sweep",
 }
 
 

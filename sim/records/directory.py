@@ -94,8 +94,7 @@ def make_directory(
         BadInput: `out` is there and not empty, or cannot be made.
     """
     if out is not None:
-        if out.is_dir() and any(out.iterdir()):
-            raise BadInput(f"--out {out}: is not empty; name a new directory, or empty this one")
+        check_free(out)
         directory = out
     else:
         digest = hashlib.sha256(scenario.encode()).hexdigest()[:8]
@@ -110,6 +109,16 @@ def make_directory(
         raise BadInput(f"{directory}: the run's directory cannot be made: {wrong.strerror}") from wrong
     (directory / SCENARIO).write_text(scenario, encoding="utf-8")
     return directory
+
+
+def check_free(out: Path) -> None:
+    """Refuse a directory that holds something.
+
+    Raises:
+        BadInput: `out` is there and not empty.
+    """
+    if out.is_dir() and any(out.iterdir()):
+        raise BadInput(f"--out {out}: is not empty; name a new directory, or empty this one")
 
 
 def link_latest(directory: Path, *, root: Path = RUNS) -> None:
@@ -130,16 +139,8 @@ def write_provenance(directory: Path, ending: Ending) -> dict[str, Any]:
         "reached_ns": list(ending.reached_ns),
         "not_modelled": list(ending.not_modelled),
         "complete_share": _complete_share(ending),
-        "python": sys.version.split()[0],
-        "packages": _versions(),
-        "source": _source(),
-        "machine": {
-            "system": platform.system(),
-            "release": platform.release(),
-            "kind": platform.machine(),
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-        },
+        **versions(),
+        "machine": machine(),
         "tables": table_hashes(directory),
     }
     write_json(directory / PROVENANCE, provenance)
@@ -167,19 +168,35 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     unfinished.replace(path)
 
 
+def versions() -> dict[str, Any]:
+    """What runs here: `python`, `packages` and their versions, `source` (its commit, and whether it was changed)."""
+    return {"python": sys.version.split()[0], "packages": _packages(), "source": _source()}
+
+
+def machine() -> dict[str, Any]:
+    """What it runs on."""
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "kind": platform.machine(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+    }
+
+
 def _complete_share(ending: Ending) -> float:
     asked_ns = (ending.end_ns - ending.start_ns) * ending.replications
     return sum(reached - ending.start_ns for reached in ending.reached_ns) / asked_ns if asked_ns else 1.0
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
+def _packages() -> dict[str, str]:
+    found = {}
     for package in PACKAGES:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def _source() -> dict[str, Any]:
