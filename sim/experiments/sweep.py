@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario
 
 SWEEPS: Final = Path("sweeps")
+DESIGNS: Final = ("SALib", "scipy", "distributed")
+"""Packages that draw the points and carry them out; the values do not depend on them."""
 Progress = Callable[[int, int, int], None]
 """Told evaluations done and in all, and how many of them were kept from before."""
 
@@ -72,7 +76,7 @@ def sweep(
 
     Raises:
         BadInput: the scenario, one of its points or an argument is wrong; nothing was run.
-        PortError: the scheduler does not answer.
+        PortError: the scheduler does not answer, or no longer; what is evaluated is kept.
     """
     if workers is not None and (type(workers) is not int or workers < 1):
         raise BadInput(f"workers: {workers!r}; allowed are whole numbers of 1 and more")
@@ -113,6 +117,7 @@ def sweep(
             "wall_s": time.perf_counter() - begun,
             "where": scheduler or f"{workers or processors()} processes of this machine",
             **versions(),
+            "designs": _designs(),
             "code": code_version(),
             "machine": machine(),
             "tables": hashes,
@@ -120,6 +125,14 @@ def sweep(
     )
     link_latest(directory, root=SWEEPS)
     return load_sweep(directory)
+
+
+def _designs() -> dict[str, str]:
+    found = {}
+    for package in DESIGNS:
+        with suppress(PackageNotFoundError):  # nothing was drawn with it, or nothing had to be run
+            found[package] = version(package)
+    return found
 
 
 class _Running:

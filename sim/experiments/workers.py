@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,7 @@ CONNECT_S: Final = 10
 LOOK_S: Final = 0.2
 """How often it is looked whether somebody wants to stop."""
 EXTRA: Final = "it needs the extra: pip install 'trusted-pods[experiments]'"
+GUARD: Final = 'In a script of your own call it under `if __name__ == "__main__":`.'
 
 
 class OtherWorker(BadInput):
@@ -73,30 +74,51 @@ def completed(
 
     Raises:
         BadInput: Dask is not installed.
-        PortError: the scheduler does not answer.
+        PortError: the scheduler does not answer, or no longer.
     """
     with ExitStack() as stack:
         client = stack.enter_context(_client(stack, min(workers, len(tasks)), scheduler, notice))
         done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-        futures = [
-            client.submit(carry_out, key, task.scenario, task.replication, key=f"evaluate-{key}", pure=False)
-            for key, task in tasks.items()
-        ]
-        waiting = {future.key: key for future, key in zip(futures, tasks, strict=True)}
-        for future in futures:
+        waiting: dict[
+            str, tuple[str, Future[Any]]
+        ] = {}  # one that nobody holds is forgotten by the scheduler
+        for key, task in tasks.items():
+            name = f"evaluate-{key}"
+            future = client.submit(carry_out, key, task.scenario, task.replication, key=name, pure=False)
+            waiting[name] = key, future
             future.add_done_callback(done.put)
-        del futures[:]
         while waiting and not stop.value:
             try:
                 future = done.get(timeout=LOOK_S)
             except queue.Empty:
                 if client.status != "running":
-                    yield from ((key, Failure("the scheduler is gone")) for key in waiting.values())
-                    return
+                    raise _gone(scheduler) from None
                 continue
-            yield waiting.pop(future.key), _result(future)
+            if future.status not in ("finished", "error"):
+                raise _gone(scheduler)
+            key, _ = waiting.pop(str(future.key))
+            yield key, _result(future)
         if waiting and scheduler is not None:
-            client.cancel([f"evaluate-{key}" for key in waiting.values()], force=True)
+            client.cancel([future for _, future in waiting.values()])
+
+
+def _gone(scheduler: str | None) -> PortError:
+    text = "the scheduler is gone; what is evaluated is kept, and the same command goes on with the rest"
+    return PortError(f"--scheduler {scheduler}: {text}", sent=True, retry_after_s=None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask tells a terminal of what is told here as an error or a failure."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _client(
@@ -106,21 +128,25 @@ def _client(
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise BadInput(f"a sweep: {error.name} is not installed; {EXTRA}") from error
+    stack.enter_context(_quiet())
     if scheduler is None:
-        with not_inherited():
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    security=True,  # or every user of the machine could have code run by the workers
-                    dashboard_address=None,
-                    memory_limit=None,
-                    silence_logs=logging.CRITICAL,
+        try:
+            with not_inherited():
+                cluster = stack.enter_context(
+                    LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        security=True,  # or every user of the machine could have code run by the workers
+                        dashboard_address=None,
+                        memory_limit=None,
+                        silence_logs=logging.CRITICAL,
+                    )
                 )
-            )
-            return Client(cluster)
+        except RuntimeError as error:
+            raise BadInput(f"the worker processes do not start: {error} {GUARD}") from error
+        return Client(cluster)
     try:
         client = Client(scheduler, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
@@ -145,8 +171,10 @@ def carry_out(key: str, text: str, replication: int) -> dict[str, Any]:
 def _result(future: Future[Any]) -> Evaluation | Failure:
     if future.status == "finished":
         return Evaluation.from_record(future.result())
-    if future.status != "error":
-        return Failure(f"it was {future.status}: the scheduler no longer knows it")
+    from distributed import KilledWorker
+
     error = future.exception()
+    if isinstance(error, KilledWorker):
+        return Failure("every worker that tried it died; too little memory is the usual reason")
     ours = isinstance(error, (BadInput, BrokenReplication))
     return Failure(str(error) if ours else f"{type(error).__name__}: {error}")

@@ -44,7 +44,7 @@ def begin(folder: Path, *arguments: object, cwd: Path | None = None) -> subproce
     return subprocess.Popen(
         [sys.executable, "-m", "cli", "sweep", str(folder / "scenario.yaml"), *map(str, arguments)],
         cwd=cwd or folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:."},  # policies of one's own are in the working folder
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -124,6 +124,49 @@ def test_an_interrupt_keeps_what_is_evaluated_and_says_so(folder: Path) -> None:
     assert "Traceback" not in told
     said = json.loads((own / "out/provenance.json").read_text(encoding="utf-8"))
     assert said["interrupted"] and said["evaluations"]["there"] == there < EVALUATIONS
+
+
+POLICIES = """
+import os
+from protocol.policies.admission import Standard
+
+class Raises(Standard):
+    def admit(self, asked):
+        raise ValueError("no idea")
+
+class Dies(Standard):
+    def admit(self, asked):
+        os._exit(3)
+"""
+
+
+def test_what_raises_and_what_kills_its_worker_is_named_and_the_others_go_on(folder: Path) -> None:
+    own = folder / "failing"
+    own.mkdir()
+    (own / "mine.py").write_text(POLICIES, encoding="utf-8")
+    key = "providers.host.policies.admission"
+    points = f"sweep={{{key}: [mine:Dies, mine:Raises, standard]}}"
+    process = begin(folder, "--workers", 2, "--set", points, "--replications", 1, "--out", "out", cwd=own)
+    printed, told = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 9, told
+    assert told.splitlines() == [
+        "2 of 3 evaluations failed; the others are there",
+        f"point 0 ({key}=mine:Dies), replication 0: every worker that tried it died; too little memory is the usual reason",
+        f"point 1 ({key}=mine:Raises), replication 0: ValueError: no idea",
+    ]
+    assert "mine:Raises" in printed and len(kept(own)) == 1
+
+
+def test_a_script_without_its_guard_is_told_so(folder: Path) -> None:
+    own = folder / "script"
+    own.mkdir()
+    (own / "ask.py").write_text('import sim\nsim.sweep("../scenario.yaml", workers=1)\n', encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "ask.py"], cwd=own, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True, check=False, timeout=WAIT_S,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith('call it under `if __name__ == "__main__":`.')
 
 
 @pytest.fixture
