@@ -6,6 +6,7 @@ comes. A worker refuses what it would not evaluate as whoever asks would: with o
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from distributed import Client, Future
+
+    from sim.scenario import Scenario
 
 CONNECT_S: Final = 10
 """How long a scheduler may take to answer."""
@@ -158,10 +161,17 @@ def _client(
     return client
 
 
+@functools.lru_cache(maxsize=64)
+def _read(text: str) -> tuple[Scenario, str]:
+    """A scenario and its fingerprint: a worker is given a point's replications one after the other."""
+    scenario = essential(loads(text))
+    return scenario, fingerprint(scenario)
+
+
 def carry_out(key: str, text: str, replication: int) -> dict[str, Any]:
     """One task, in a worker; the record of its evaluation."""
-    scenario = essential(loads(text))
-    if key_of(fingerprint(scenario), replication) != key:
+    scenario, print_ = _read(text)
+    if key_of(print_, replication) != key:
         raise OtherWorker(
             "a worker has other code, packages or input files than the sweep, so that its values could differ"
         )

@@ -103,7 +103,7 @@ def test_the_same_seed_is_the_same_design_and_another_is_another() -> None:
 
 def test_every_point_is_a_scenario_of_its_own(tmp_path: Path) -> None:
     path = written({"publishers.pod.scaling.idle": ["60s", "90s"], "seed": [3]}, tmp_path)
-    base, points = read_points(path, ["duration=20m"])
+    base, points = read_points(path, ["duration=20m", "seed=9"])  # a point's own value comes last
     assert base.sweep is not None and [point.number for point in points] == [0, 1]
     for point, idle in zip(points, ("60s", "90s"), strict=True):
         direct = loads(
