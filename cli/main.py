@@ -1,7 +1,8 @@
 """The commands of `trustedpods`, one function each.
 
 Exit status: 0; 2 when the input is wrong (nothing was done); 5 when an endpoint or a peer fails; 9 when an invariant
-of the simulation broke (a bug; the tables are kept); 130 when interrupted (the tables can be read).
+of the simulation broke (a bug; the tables are kept) or a point of a sweep failed (the others are there); 130 when
+interrupted (the tables can be read).
 """
 
 from __future__ import annotations

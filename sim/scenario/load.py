@@ -270,6 +270,8 @@ def _check_sweep(scenario: Scenario, data: dict[str, Any], base: Path, said: Any
         place: KeyPath = at if sweep.file else (*at, name)
         tried = dict(reversed([(repr(value), (i, value)) for i, value in enumerate(values)]))  # each once
         before = len(bad)
+        if not values and not sweep.sampled:
+            bad.append((place, "the list of values is empty"))
         path: KeyPath = ()
         trial: dict[str, Any] = {}
         for i, value in sorted(tried.values(), key=lambda numbered: numbered[0])[

@@ -178,9 +178,6 @@ def structural_problems(sweep: Sweep, at: KeyPath) -> Iterator[tuple[KeyPath, st
         return
     if sweep.sampled is not None:
         return
-    for name, values in lists.items():
-        if not values:
-            yield (*at, name), "the list of values is empty"
     lengths = {name: len(values) for name, values in lists.items()}
     if sweep.zipped is not None and len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
