@@ -109,7 +109,7 @@ gas: setup-dev  ## measure the contracts' gas anew (Python 3.11 or 3.12)
 lock: | .venv/.python  ## write requirements/*.txt anew from pyproject.toml
 	@$(PIP) install --only-binary :all: $(UV)
 	$(LOCK) pyproject.toml requirements/setup.in --output-file requirements/base.txt
-	$(LOCK) pyproject.toml requirements/setup.in --extra bench --extra dev --extra evm --extra live --extra notebooks \
+	$(LOCK) pyproject.toml requirements/setup.in --extra bench --extra dev --extra evm --extra experiments --extra live --extra notebooks \
 	  --constraint requirements/base.txt --output-file requirements/dev.txt
 
 clean:  ## remove what tools left; keeps .venv and runs/

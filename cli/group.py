@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import click
+
+SET = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE",
+    help="Change one value, such as providers.budget.count=3; may be given often.",
+)  # fmt: skip
+FILE = click.argument("file", type=click.Path(path_type=Path))
+QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; only errors.")
 
 CONTEXT: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

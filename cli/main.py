@@ -2,7 +2,7 @@
 
 Exit status: 0; 1 when `compare` or `replay` finds a difference; 2 when the input is wrong (nothing was done; `compare`:
 or too small to test anything); 5 when an endpoint or a peer fails; 9 when an invariant of the simulation broke (a bug;
-the tables are kept); 130 when interrupted (the tables can be read).
+the tables are kept) or a point of a sweep failed (the others are there); 130 when interrupted (the tables can be read).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import click
 from cli.contracts import contracts
 from cli.ending import BROKEN, INTERRUPTED, Told, telling
 from cli.experiments import compare, replay
-from cli.group import CONTEXT, Commands
+from cli.group import CONTEXT, FILE, QUIET, SET, Commands
+from cli.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,13 +36,7 @@ def main() -> None:
 main.add_command(contracts)
 main.add_command(compare)
 main.add_command(replay)
-
-SET = click.option(
-    "--set", "overrides", multiple=True, metavar="PATH=VALUE",
-    help="Change one value, such as providers.budget.count=3; may be given often.",
-)  # fmt: skip
-FILE = click.argument("file", type=click.Path(path_type=Path))
-QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; only errors.")
+main.add_command(sweep)
 
 
 @main.command()

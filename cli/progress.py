@@ -1,4 +1,4 @@
-"""The progress of a run on stderr: virtual time, requests, what is left."""
+"""Progress on stderr: of a run in virtual time and requests, of a sweep in evaluations; and what is left."""
 
 from __future__ import annotations
 
@@ -46,6 +46,38 @@ def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
                 clock=hours(done_ns),
                 end=hours(total_ns),
                 requests=requests,
+            )
+
+        yield update
+
+
+@contextmanager
+def sweep_bar(*, quiet: bool) -> Iterator[Progress | None]:
+    """A bar to hand to a sweep: evaluations done, in all, and kept from before; None when nobody would see it."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.fields[done]} of {task.fields[asked]} evaluations{task.fields[kept]}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("sweep", total=None, done=0, asked="...", kept="")
+
+        def update(done: int, asked: int, kept: int) -> None:
+            bar.update(
+                task,
+                completed=done - kept,  # what is left is judged by what was run
+                total=asked - kept,
+                done=done,
+                asked=asked,
+                kept=f", {kept} from before" if kept else "",
             )
 
         yield update

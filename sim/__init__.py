@@ -6,6 +6,7 @@ are in `protocol`, and run here as they run live) and the command (`cli`).
     import sim
     results = sim.run("scenarios/azure-marketplace/scenario.yaml", ["publishers.careful.count=10"])
     results = sim.load("runs/latest")
+    sweep = sim.sweep("first/scenario.yaml", ["sweep={publishers.0.scaling.idle: [60s, 600s]}"], replications=5)
     print(sim.compare("runs/before", "runs/after").frame)
     assert sim.replay("runs/latest").same
 """
@@ -16,19 +17,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sim.experiments.compare import compare
+    from sim.experiments.evaluate import evaluate
     from sim.experiments.replay import replay
+    from sim.experiments.results import SweepResults, load_sweep
+    from sim.experiments.sweep import sweep
     from sim.results import Results, load
     from sim.runner import InvariantBroken, run
 
-__all__ = ["InvariantBroken", "Results", "compare", "load", "replay", "run"]
+__all__ = [
+    "InvariantBroken",
+    "Results",
+    "SweepResults",
+    "compare",
+    "evaluate",
+    "load",
+    "load_sweep",
+    "replay",
+    "run",
+    "sweep",
+]
 
 _HOMES = {
     "InvariantBroken": "sim.runner",
     "Results": "sim.results",
+    "SweepResults": "sim.experiments.results",
     "compare": "sim.experiments.compare",
+    "evaluate": "sim.experiments.evaluate",
     "load": "sim.results",
+    "load_sweep": "sim.experiments.results",
     "replay": "sim.experiments.replay",
     "run": "sim.runner",
+    "sweep": "sim.experiments.sweep",
 }
 
 

@@ -6,7 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from sim.simulation import Outcome, simulate
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
+    from sim.scenario.sweep import Sweep
 
 Progress = Callable[[int, int, int], None]
 """Told virtual time done and in all, over all replications [ns], and requests so far."""
@@ -118,9 +119,8 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _sweep_is_not_run(sweep: Mapping[str, Sequence[object]]) -> str:
-    keys = ", ".join(f"{key} ({len(values)} values)" for key, values in sweep.items())
-    return f"the sweep is checked, not run: the scenario is run as the rest of it says; left out: {keys}"
+def _sweep_is_not_run(sweep: Sweep) -> str:
+    return f"the sweep is checked, not run (`trustedpods sweep` runs it): the scenario is run as the rest of it says; left out: {sweep}"
 
 
 class _Telling:

@@ -12,7 +12,7 @@ from sim.records.reader import RunTables
 from sim.statistics import Estimate, mean_interval, ratio_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -69,8 +69,8 @@ def summarise(tables: RunTables, provenance: Mapping[str, Any]) -> dict[str, Any
 
 
 def _entry(metric: Metric, measured: list[Value], symbols: Mapping[str, str]) -> dict[str, Any]:
-    values = [_single(value) for value in measured]
-    estimate = _estimate(measured)
+    values = [single(value) for value in measured]
+    found = estimate(measured)
     return {
         "name": metric.name,
         "section": metric.section,
@@ -79,21 +79,22 @@ def _entry(metric: Metric, measured: list[Value], symbols: Mapping[str, str]) ->
         "kind": metric.kind,
         "better": metric.better,
         "about": metric.about,
-        "mean": estimate.mean,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n": estimate.n,
+        "mean": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
         "values": values,
     }
 
 
-def _single(value: Value) -> float | None:
+def single(value: Value) -> float | None:
+    """A metric of one replication as one number; None where there is none."""
     if isinstance(value, tuple):
         return value[0] / value[1] if value[1] else None
     return value
 
 
-def _estimate(measured: list[Value]) -> Estimate:
+def estimate(measured: Sequence[Value]) -> Estimate:
     """A mean, or a ratio of sums; of nothing when a replication could not give its value, which would bias it."""
     if any(value is None for value in measured):
         return Estimate(None, None, None, sum(value is not None for value in measured))

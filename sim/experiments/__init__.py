@@ -1,5 +1,6 @@
 """Questions asked of many runs.
 
-What belongs here: what compares, repeats and judges whole runs. What does not: what one run does (`sim.simulation`)
-and what is measured on it (`sim.metrics`).
+What belongs here: what compares, repeats and judges whole runs, and which runs those are. What does not: what one
+run does (`sim.simulation`), what is measured on it (`sim.metrics`), and what a scenario may say of a sweep
+(`sim.scenario.sweep`).
 """

@@ -94,8 +94,7 @@ def make_directory(
         BadInput: `out` is there and not empty, or cannot be made.
     """
     if out is not None:
-        if out.is_dir() and any(out.iterdir()):
-            raise BadInput(f"--out {out}: is not empty; name a new directory, or empty this one")
+        check_free(out)
         directory = out
     else:
         digest = hashlib.sha256(scenario.encode()).hexdigest()[:8]
@@ -110,6 +109,16 @@ def make_directory(
         raise BadInput(f"{directory}: the run's directory cannot be made: {wrong.strerror}") from wrong
     (directory / SCENARIO).write_text(scenario, encoding="utf-8")
     return directory
+
+
+def check_free(out: Path) -> None:
+    """Refuse a directory that holds something.
+
+    Raises:
+        BadInput: `out` is there and not empty.
+    """
+    if out.is_dir() and any(out.iterdir()):
+        raise BadInput(f"--out {out}: is not empty; name a new directory, or empty this one")
 
 
 def link_latest(directory: Path, *, root: Path = RUNS) -> None:
@@ -131,13 +140,7 @@ def write_provenance(directory: Path, ending: Ending) -> dict[str, Any]:
         "not_modelled": list(ending.not_modelled),
         "complete_share": _complete_share(ending),
         **versions(),
-        "machine": {
-            "system": platform.system(),
-            "release": platform.release(),
-            "kind": platform.machine(),
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-        },
+        "machine": machine(),
         "tables": table_hashes(directory),
     }
     write_json(directory / PROVENANCE, provenance)
@@ -168,6 +171,17 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def versions() -> dict[str, Any]:
     """What runs here: `python`, `packages` and their versions, `source` (its commit, and whether it was changed)."""
     return {"python": sys.version.split()[0], "packages": _packages(), "source": _source()}
+
+
+def machine() -> dict[str, Any]:
+    """What it runs on."""
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "kind": platform.machine(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+    }
 
 
 def _complete_share(ending: Ending) -> float:

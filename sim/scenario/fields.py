@@ -62,6 +62,7 @@ class Quantity:
         least: smallest value allowed; None: no bound.
         most: largest value allowed; None: no bound.
         above: value that must be exceeded; None: no bound.
+        step: smallest step between values; None: as fine as they can be written, or whole numbers where it reads those.
     """
 
     kind: str
@@ -71,6 +72,7 @@ class Quantity:
     least: int | Fraction | None = None
     most: int | Fraction | None = None
     above: int | Fraction | None = None
+    step: Fraction | None = None
 
     def _validate(self, value: object, info: core_schema.ValidationInfo) -> Any:
         context = context_of(info)
@@ -182,10 +184,13 @@ SampledShare = Annotated[Fraction, _plain("share", q.SHARE, _read_sampled, q.wri
 """A share of requests: 0, or enough to find one in the longest run."""
 
 
+THOUSANDTH: Final = Fraction(1, 1000)
+
+
 def _read_thousandths(read: Callable[[object], Fraction]) -> Callable[[object], Fraction]:
     def exact(value: object) -> Fraction:
         got = read(value)
-        if (got * 1000).denominator != 1:
+        if (got / THOUSANDTH).denominator != 1:
             raise ValueError(
                 f"{q.show(value)} is finer than a thousandth, the smallest step of a scaling rule"
             )
@@ -230,11 +235,21 @@ PositiveNumber = Annotated[Fraction, _plain("number", *_NUMBER, above=0, most=NU
 """A plain number above 0, exact."""
 Times = Annotated[Fraction, _plain("number", *_NUMBER, least=1, most=NUMBER_MAX)]
 """A factor of 1 or more, exact."""
-ShareM = Annotated[Fraction, _plain("share", q.SHARE, _read_thousandths(q.read_share), q.write_share)]
+ShareM = Annotated[
+    Fraction, _plain("share", q.SHARE, _read_thousandths(q.read_share), q.write_share, step=THOUSANDTH)
+]
 """A share in whole thousandths, as the scaling rules count."""
 NumberM = Annotated[
     Fraction,
-    _plain("number", _NUMBER[0], _read_thousandths(_NUMBER[1]), _NUMBER[2], above=0, most=NUMBER_MAX),
+    _plain(
+        "number",
+        _NUMBER[0],
+        _read_thousandths(_NUMBER[1]),
+        _NUMBER[2],
+        above=0,
+        most=NUMBER_MAX,
+        step=THOUSANDTH,
+    ),
 ]
 """A number above 0 in whole thousandths, as the scaling rules count."""
 Cv = Annotated[Fraction, _plain("number", *_NUMBER, above=0, most=CV_MAX)]

@@ -27,18 +27,21 @@ from sim.scenario.overrides import Override, OverrideError, put
 from sim.scenario.partial import partial_scenario
 from sim.scenario.problems import KeyPath, Problem, ScenarioErrors
 from sim.scenario.quantities import Denomination
+from sim.scenario.ranges import read_range
 from sim.scenario.resolve import to_data
+from sim.scenario.sweep import Sweep, place_of, structural_problems
 from sim.scenario.translate import translate
 from sim.scenario.world import DECIMALS_MAX, SYMBOL
 from sim.scenario.yaml_file import Document, parse_yaml, read_yaml
 
 
-def load(path: str | Path, overrides: Iterable[str] = ()) -> Scenario:
+def load(path: str | Path, overrides: Iterable[str | Override] = ()) -> Scenario:
     """The scenario in a file, checked.
 
     Args:
         path: a scenario file.
-        overrides: `path=value`, such as `providers.0.count=3` or `providers.budget.count=3`; the value is YAML.
+        overrides: `path=value`, such as `providers.0.count=3` or `providers.budget.count=3`; the value is YAML
+            (an `Override` holds it as a file would).
 
     Raises:
         ScenarioErrors: everything that is wrong with it. A check that looks at something wrong says nothing, as its
@@ -48,7 +51,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Scenario:
 
 
 def loads(
-    text: str, *, base: Path | None = None, file: str = "scenario", overrides: Iterable[str] = ()
+    text: str, *, base: Path | None = None, file: str = "scenario", overrides: Iterable[str | Override] = ()
 ) -> Scenario:
     """As `load`, from text; relative paths start from `base` (None: the working folder)."""
     return _load(parse_yaml(text, file), (base or Path()).resolve(), overrides)
@@ -73,7 +76,7 @@ class _Sources:
         return self.document.problem(path, text)
 
 
-def _load(document: Document, base: Path, overrides: Iterable[str]) -> Scenario:
+def _load(document: Document, base: Path, overrides: Iterable[str | Override]) -> Scenario:
     if not isinstance(document.data, dict):
         raise ScenarioErrors(
             [
@@ -94,7 +97,7 @@ def _load(document: Document, base: Path, overrides: Iterable[str]) -> Scenario:
     if not misplaced:
         scenario, wrong = _with_policies(scenario)
         bad += wrong + checks.cross_check(scenario)
-        bad += _check_sweep(scenario, to_data(scenario) if whole else data, base)
+        bad += _check_sweep(scenario, to_data(scenario) if whole else data, base, data.get("sweep"))
     problems += [found if isinstance(found, Problem) else sources.problem(*found) for found in bad]
     if problems:
         raise ScenarioErrors(problems)
@@ -118,7 +121,9 @@ def context_of(data: Any, base: Path) -> Context:
     return Context(base, token("payment", default.payment), token("gas", default.gas))
 
 
-def _put_all(data: dict[str, Any], overrides: Iterable[str], base: Path, sources: _Sources) -> list[Problem]:
+def _put_all(
+    data: dict[str, Any], overrides: Iterable[str | Override], base: Path, sources: _Sources
+) -> list[Problem]:
     problems: list[Problem] = []
     texts = list(overrides)
     if not texts:
@@ -126,8 +131,8 @@ def _put_all(data: dict[str, Any], overrides: Iterable[str], base: Path, sources
     defaults = _defaults(data, base)
     for text in texts:
         try:
-            override = Override.parse(text)
-            sources.set[put(data, override, defaults)] = text
+            override = text if isinstance(text, Override) else Override.parse(text)
+            sources.set[put(data, override, defaults)] = str(text)
         except OverrideError as error:
             problems.append(Problem(f"--set {text}", None, "", str(error)))
     return problems
@@ -241,37 +246,64 @@ def _with_policies(scenario: Scenario) -> tuple[Scenario, list[checks.Found]]:
     return scenario, bad
 
 
-def _check_sweep(scenario: Scenario, data: dict[str, Any], base: Path) -> list[checks.Found]:
-    """Every key of a sweep exists, and every value can stand there.
+def _check_sweep(scenario: Scenario, data: dict[str, Any], base: Path, said: Any) -> list[checks.Found]:
+    """Every key of a sweep exists, every value can stand there, and every range is one.
 
     Args:
         scenario: what stands of it.
         data: the whole scenario as data, with its defaults if all of it stands.
         base: the folder of the file.
+        said: the sweep as the file has it.
     """
-    bad: list[checks.Found] = []
-    sweep: dict[str, tuple[Any, ...]] = {}
+    sweep: Sweep | None = None
     with suppress(Unsound):
-        sweep = scenario.sweep or {}
-    known = _tree_errors(data, base) if sweep else []
-    for name, values in sweep.items():
-        at: KeyPath = ("sweep", name)
-        if not values:
-            bad.append((at, "the list of values is empty"))
-        for i, value in enumerate(values):
-            trial = copy.deepcopy(data)
-            trial["sweep"] = None
+        sweep = scenario.sweep
+    if sweep is None:
+        return []
+    at = place_of(said, sweep)
+    wrong = list(structural_problems(sweep, at))
+    bad: list[checks.Found] = [*wrong]
+    if any(where == at for where, _ in wrong):  # what is listed cannot be told
+        return bad
+    known = _tree_errors({**data, "sweep": None}, base)
+    for name, values in sweep.lists.items():
+        place: KeyPath = at if sweep.file else (*at, name)
+        tried = dict(reversed([(repr(value), (i, value)) for i, value in enumerate(values)]))  # each once
+        before = len(bad)
+        if not values and not sweep.sampled:
+            bad.append((place, "the list of values is empty"))
+        path: KeyPath = ()
+        trial: dict[str, Any] = {}
+        for i, value in sorted(tried.values(), key=lambda numbered: numbered[0])[
+            : 2 if sweep.sampled else None
+        ]:
+            trial = copy.deepcopy({**data, "sweep": None})
             try:
-                path = put(trial, Override(tuple(name.split(".")), value), data)
+                path = _put_swept(trial, name, value, data)
             except OverrideError as error:
-                bad.append((at, str(error)))
+                bad.append((place, f"column '{name}': {error}" if sweep.file else str(error)))
                 break
             problems = _read_manifests(trial, base, _Sources(Document("", trial, {})))
-            bad += [((*at, i), problem.text) for problem in problems]
             new = [found for found in _tree_errors(trial, base) if found not in known]
             here = [text for where, text in new if where[: len(path)] == path]
-            bad += [((*at, i), text) for text in (here or [text for _, text in new[:1]])]
+            texts = [problem.text for problem in problems] + (here or [text for _, text in new[:1]])
+            if sweep.file:
+                bad += [(place, f"column '{name}', point {i}: {text}") for text in texts]
+            else:
+                bad += [((*place, i), text) for text in texts]
+        if sweep.sampled and len(bad) == before:
+            try:
+                read_range(values, path, trial, context_of(data, base))
+            except ValueError as error:
+                bad.append((place, str(error)))
     return bad
+
+
+def _put_swept(data: dict[str, Any], name: str, value: Any, defaults: dict[str, Any]) -> KeyPath:
+    keys = tuple(str(name).split("."))
+    if keys[0] == "sweep":
+        raise OverrideError("a sweep cannot change itself")
+    return put(data, Override(keys, value), defaults)
 
 
 def _tree_errors(data: dict[str, Any], base: Path) -> list[tuple[KeyPath, str]]:

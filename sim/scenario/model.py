@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from sim.scenario.chain import Chain
 from sim.scenario.demand import Publisher
@@ -15,6 +15,7 @@ from sim.scenario.fields import InstantNs, PositiveNs
 from sim.scenario.laws import Model, key
 from sim.scenario.quantities import Denomination
 from sim.scenario.supply import Provider
+from sim.scenario.sweep import Sweep
 from sim.scenario.world import Count, Fault, Name, Network, Output, Tokens, Whole
 
 
@@ -71,8 +72,9 @@ class Scenario(Model):
     providers: tuple[Provider, ...] = key(min_length=1, description="Groups of providers.")
     publishers: tuple[Publisher, ...] = key(min_length=1, description="Groups of publishers.")
     faults: tuple[Fault, ...] = key((), description="What breaks, when, and for how long.")
-    sweep: dict[str, tuple[Any, ...]] | None = key(
-        None, description="Keys of this file and the values to try for each; checked, not run by `run`."
+    sweep: Sweep | None = key(
+        None,
+        description="What `trustedpods sweep` runs: keys of this file and the values to try for each, or a design. `run` leaves it out.",
     )
     output: Output = key({}, description="What the run writes.")
 

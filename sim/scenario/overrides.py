@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,6 +30,10 @@ class Override:
     path: tuple[str, ...]
     value: Any
 
+    def __str__(self) -> str:
+        """As `--set` writes it."""
+        return f"{'.'.join(self.path)}={value_text(self.value)}"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """`providers.0.count=3`; the value is read as YAML."""
@@ -40,6 +45,15 @@ class Override:
             return cls(keys, parse_value(value))
         except ScenarioErrors as error:
             raise OverrideError(f"the value is not YAML: {error.problems[0].text}") from None
+
+
+def value_text(value: Any) -> str:
+    """A value on one line, as a file would hold it: what reads as something else in quotes, the rest as it looks."""
+    try:
+        plain = isinstance(value, str) and "\n" not in value and parse_value(value) == value
+    except ScenarioErrors:
+        plain = False
+    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def put(data: dict[str, Any], override: Override, defaults: dict[str, Any]) -> KeyPath:
@@ -63,7 +77,7 @@ def put(data: dict[str, Any], override: Override, defaults: dict[str, Any]) -> K
         last = i + 1 == len(override.path)
         key = _step(here, word, path, override.path[: i + 1])
         if last:
-            _set(here, key, override.value)
+            _set(here, key, copy.deepcopy(override.value))
             return (*path, key)
         model = _child(model, key)
         below = _child(here, key)

@@ -70,7 +70,7 @@ def _is_key(path: KeyPath, here: Any, part: str) -> bool:
     """Whether a word that the data does not have is a key it could have, or a tag of pydantic's."""
     if not isinstance(here, dict):
         return False
-    return part not in ("word", "law", "price", "market") and part not in (
+    return part not in ("word", "law", "price", "market", "product") and part not in (
         here.get("policy"),
         here.get("kind"),
     )

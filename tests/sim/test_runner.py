@@ -49,7 +49,7 @@ def command(*args: object) -> Result:
 
 def test_a_sweep_is_not_run_and_that_is_said() -> None:
     path = written({**DATA, "duration": "30m", "sweep": {"seed": [1, 2], "replications": [3]}})
-    said = "the sweep is checked, not run: the scenario is run as the rest of it says; left out: seed (2 values), replications (1 values)"
+    said = "the sweep is checked, not run (`trustedpods sweep` runs it): the scenario is run as the rest of it says; left out: seed (2 values), replications (1 values)"
     result = command("run", path, "--out", "here")
     assert result.exit_code == 0 and said in result.stderr
     assert sim.load("here").provenance["notes"] == {"sweep": said}

@@ -1,0 +1,139 @@
+"""The tables of a sweep: its points, a row a replication, and an estimate for each metric of each point.
+
+Rows are in the order of points, replications and metrics, and hold nothing of when or where they were computed:
+the same sweep gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sim.metrics import METRICS
+from sim.scenario.overrides import value_text
+from sim.scenario.ranges import numbers
+from sim.summary import estimate, single
+
+if TYPE_CHECKING:
+    from sim.experiments.designs import Point
+    from sim.experiments.evaluate import Evaluation
+    from sim.scenario import Scenario
+    from sim.scenario.fields import Quantity
+    from sim.statistics import Estimate
+
+POINTS: Final = "points.parquet"
+RESULTS: Final = "results.parquet"
+SUMMARY: Final = "summary.parquet"
+INT64: Final = range(-(2**63), 2**63)
+OWN: Final = {"point", "replication", "seed", "metric", "unit", "kind", "mean", "low", "high", "n"} | {
+    name for metric in METRICS for name in (metric.name, f"{metric.name}.above", f"{metric.name}.below")
+}
+"""Columns of the tables' own. A parameter of such a name is in the column `set.<name>`."""
+
+Evaluations = Mapping[tuple[int, int], "Evaluation"]
+"""What was evaluated, by point and replication."""
+
+
+def write_tables(
+    directory: Path,
+    points: Sequence[Point],
+    evaluations: Evaluations,
+    kinds: Mapping[str, Quantity | None],
+    token: Scenario,
+) -> dict[str, str]:
+    """Write the three tables and return the SHA-256 of each.
+
+    Args:
+        directory: of the sweep.
+        points: all of them.
+        evaluations: those there are; an estimate of a point that misses one is null.
+        kinds: of amount that the keys hold.
+        token: any scenario of the sweep, for the symbols of its tokens.
+    """
+    parameters = parameters_table(points, kinds)
+    symbols = {"TOKEN": token.payment_token.symbol, "GAS": token.gas_token.symbol}
+    tables = {
+        POINTS: parameters,
+        RESULTS: _results(points, evaluations, parameters),
+        SUMMARY: _summary(points, evaluations, parameters, symbols),
+    }
+    hashes = {}
+    for name, table in tables.items():
+        unfinished = directory / f".{name}"
+        pq.write_table(table, unfinished, compression="zstd")
+        hashes[name] = hashlib.sha256(unfinished.read_bytes()).hexdigest()
+        unfinished.replace(directory / name)
+    return hashes
+
+
+def parameters_table(points: Sequence[Point], kinds: Mapping[str, Quantity | None]) -> pa.Table:
+    """A row a point: its number, each parameter as a scenario holds it, and `<key>.number` where that is an amount in text."""
+    columns: dict[str, pa.Array] = {"point": pa.array([point.number for point in points], pa.int32())}
+    for name in points[0].parameters:
+        values = [point.parameters[name] for point in points]
+        column = f"set.{name}" if name in OWN else name
+        columns[column] = _column(values)
+        if pa.types.is_string(columns[column].type):
+            amounts = numbers(values, kinds.get(name))
+            if amounts is not None:
+                columns[f"{column}.number"] = pa.array(amounts, pa.float64())
+    return pa.table(columns)
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    """In the narrowest type that holds all values; mappings, lists and mixtures as text on one line."""
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds == {int} and all(value in INT64 for value in values):
+        return pa.array(values, pa.int64())
+    if kinds <= {int, float}:
+        return pa.array([float(value) for value in values], pa.float64())
+    return pa.array([value if kinds == {str} else value_text(value) for value in values], pa.string())
+
+
+def _results(points: Sequence[Point], evaluations: Evaluations, parameters: pa.Table) -> pa.Table:
+    asked = sorted(evaluations)
+    rows = parameters.take(pa.array([point for point, _ in asked], pa.int64()))
+    columns = {name: rows[name] for name in rows.column_names}
+    columns["replication"] = pa.array([replication for _, replication in asked], pa.int32())
+    columns["seed"] = pa.array([points[point].scenario.seed for point, _ in asked], pa.int64())
+    for metric in METRICS:
+        values = [evaluations[key].metrics[metric.name] for key in asked]
+        columns[metric.name] = pa.array([single(value) for value in values], pa.float64())
+        if metric.kind == "ratio":
+            for part, name in enumerate(("above", "below")):
+                parts = [value[part] if isinstance(value, tuple) else None for value in values]
+                columns[f"{metric.name}.{name}"] = pa.array(parts, pa.float64())
+    return pa.table(columns)
+
+
+def _summary(
+    points: Sequence[Point], evaluations: Evaluations, parameters: pa.Table, symbols: Mapping[str, str]
+) -> pa.Table:
+    rows = parameters.take(pa.array([point.number for point in points for _ in METRICS], pa.int64()))
+    columns = {name: rows[name] for name in rows.column_names}
+    found: list[Estimate] = []
+    for point in points:
+        own = [evaluations.get((point.number, number)) for number in range(point.scenario.replications)]
+        found += [estimate([one.metrics[metric.name] if one else None for one in own]) for metric in METRICS]
+    count = len(points)
+    columns["metric"] = pa.array([metric.name for metric in METRICS] * count, pa.string())
+    columns["unit"] = pa.array(
+        [symbols.get(metric.unit, metric.unit) for metric in METRICS] * count, pa.string()
+    )
+    columns["kind"] = pa.array([metric.kind for metric in METRICS] * count, pa.string())
+    for name in ("mean", "low", "high"):
+        columns[name] = pa.array([getattr(one, name) for one in found], pa.float64())
+    columns["n"] = pa.array([one.n for one in found], pa.int32())
+    return pa.table(columns)
+
+
+def read(path: Path) -> pa.Table:
+    """A table of a sweep."""
+    return pq.ParquetFile(path).read()
