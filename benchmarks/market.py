@@ -34,7 +34,8 @@ def scenario(
     Args:
         providers: from 1.
         hours: of virtual time.
-        pods: in all; they come over the first two minutes. None: `PODS` a provider.
+        pods: in all; they come over the first 24th of the time, so that the chain has room for all their channels.
+            None: `PODS` a provider.
         requests: in all, the same of each pod; None: `REQUESTS` a pod and hour.
     """
     pods = providers * PODS if pods is None else pods
@@ -42,7 +43,7 @@ def scenario(
     return [
         f"providers.0.count={providers}",
         f"publishers.0.count={pods}",
-        f"publishers.0.arrive={{exponential: {120 / pods:.9f}s}}",
+        f"publishers.0.arrive={{exponential: {hours * 150 / pods:.9f}s}}",
         f"publishers.0.traffic={{poisson: {rate:.9f}/s}}",
         f"duration={round(hours * 3600)}s",
     ]
