@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from protocol.units import NS_PER_S
 
@@ -21,26 +23,14 @@ def hours(ns: int) -> str:
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
     """A bar to hand to a run; None when nobody would see it (quiet, or stderr is not a terminal)."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.fields[clock]} of {task.fields[end]} virtual"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[requests]:,} requests"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("run", total=None, clock=hours(0), end="...", requests=0)
+    texts = "{task.fields[clock]} of {task.fields[end]} virtual", "{task.fields[requests]:,} requests"
+    with _bar(*texts, quiet=quiet, clock=hours(0), end="...", requests=0) as show:
+        if show is None:
+            yield None
+            return
 
         def update(done_ns: int, total_ns: int, requests: int) -> None:
-            bar.update(
-                task,
+            show(
                 completed=done_ns,
                 total=total_ns,
                 clock=hours(done_ns),
@@ -54,25 +44,14 @@ def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
 @contextmanager
 def sweep_bar(*, quiet: bool) -> Iterator[Progress | None]:
     """A bar to hand to a sweep: evaluations done, in all, and kept from before; None when nobody would see it."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.fields[done]} of {task.fields[asked]} evaluations{task.fields[kept]}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("sweep", total=None, done=0, asked="...", kept="")
+    text = "{task.fields[done]} of {task.fields[asked]} evaluations{task.fields[kept]}"
+    with _bar(text, quiet=quiet, done=0, asked="...", kept="") as show:
+        if show is None:
+            yield None
+            return
 
         def update(done: int, asked: int, kept: int) -> None:
-            bar.update(
-                task,
+            show(
                 completed=done - kept,  # what is left is judged by what was run
                 total=asked - kept,
                 done=done,
@@ -81,3 +60,19 @@ def sweep_bar(*, quiet: bool) -> Iterator[Progress | None]:
             )
 
         yield update
+
+
+@contextmanager
+def _bar(before: str, after: str = "", *, quiet: bool, **fields: Any) -> Iterator[Callable[..., None] | None]:
+    """A bar between two texts, and what is left; gives what changes its state and the fields of its texts."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn(before), BarColumn(), TaskProgressColumn()]
+    columns += [TextColumn(after)] if after else []
+    columns += [TimeRemainingColumn(), TextColumn("left")]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield partial(bar.update, bar.add_task("", total=None, **fields))

@@ -1,8 +1,8 @@
 """The billing tick: step 12, what ran is metered; and what follows from it for claims (step 13) and pods (14).
 
 One billing tick a provider: one reading of the cluster, one reading of all channels at one block, one
-batch to the store, and nothing for a pod of which neither says anything new. Not knowing decides nothing: without a confirmed view of a channel nothing is removed;
-after a third of the unlock time the pod is suspended, its data kept, until the chain answers again. The
+batch to the store, and nothing for a pod of which neither says anything new. Not knowing decides nothing:
+without a confirmed view of a channel nothing is removed; after a third of the unlock time the pod is suspended, its data kept, until the chain answers again. The
 tick decides and asks; what is done to a pod is done by its own task (`caretaker`).
 """
 

@@ -32,7 +32,7 @@ SPAWN: Final = multiprocessing.get_context("spawn")
 """How processes begin: a fork would copy threads that the libraries started."""
 NOT_MODELLED = (
     "Packets: a message is one transfer with a latency and a size.",
-    "Contention for processors on a node: a replica has what it reserves.",
+    "Contention on a node, but for processors where containers have limits: else a replica has what it reserves.",
     "Other people's transactions: the gas they want of each block, at one tip, is a draw.",
 )
 
