@@ -600,7 +600,7 @@ class Put(NamedTuple):
 
 
 class Store(Protocol):
-    """What must survive a crash. Adapters: sim/store.py."""
+    """What must survive a crash. Adapters: sim/store.py, live/store.py."""
 
     async def commit(self, changes: Sequence[Put]) -> None:
         """Write all changes or none; durable when it returns.
@@ -620,7 +620,7 @@ class Store(Protocol):
 
 
 class Signer(Protocol):
-    """The party's EVM key. Adapters: sim/keys.py."""
+    """The party's EVM key. Adapters: sim/keys.py, live/keys.py."""
 
     @property
     def address(self) -> Address:
@@ -633,7 +633,7 @@ class Signer(Protocol):
 
 
 class Entropy(Protocol):
-    """Where unpredictable bytes come from. Adapters: sim/keys.py."""
+    """Where unpredictable bytes come from. Adapters: sim/keys.py, live/keys.py."""
 
     def draw(self, count: int) -> bytes:
         """`count` bytes nobody else can guess (in a simulation: of this party's own stream)."""
