@@ -176,16 +176,21 @@ def test_a_full_disk_is_said_with_when_to_try_again_and_passes(bench: SqliteBenc
 def test_after_a_commit_of_which_nobody_knows_nothing_goes_on_until_it_is_opened_again(
     bench: SqliteBench,
 ) -> None:
-    """The log is gone under the process: what SQLite then says is no outcome."""
+    """What makes the commit fail passes; the store does not go on as if it had known the outcome."""
     bench.run(bench.store.commit([Put("t", "k", {"n": 1})]))
     connection = bench.store._connection
-    connection.execute("DROP TABLE records")
-    for _ in range(2):
-        with pytest.raises(PortError, match="no such table") as caught:
-            bench.run(bench.store.commit([Put("t", "k", {"n": 2})]))
-        assert caught.value.retry_after_s is None
+    connection.execute("ALTER TABLE records RENAME TO hidden")
+    with pytest.raises(PortError, match="no such table") as caught:
+        bench.run(bench.store.commit([Put("t", "k", {"n": 2})]))
+    assert (caught.value.sent, caught.value.retry_after_s) == (False, None)
+    connection.execute("ALTER TABLE hidden RENAME TO records")
+    with pytest.raises(PortError, match="no such table"):
+        bench.run(bench.store.commit([Put("t", "k", {"n": 3})]))
     with pytest.raises(PortError, match="no such table"):
         bench.run(bench.store.get("t", "k"))
+    later = bench.reopen()
+    assert later.run(later.store.get("t", "k")) == {"n": 1}
+    later.store.close()
 
 
 # ---------------------------------------------------------------- what is no store, and what is a later one
