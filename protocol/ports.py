@@ -641,7 +641,7 @@ class Entropy(Protocol):
 
 
 class Attestor(Protocol):
-    """The provider's side of attestation. Adapters: sim/keys.py."""
+    """The provider's side of attestation. Adapters: sim/keys.py, live/attestation."""
 
     async def evidence(
         self, report_data: bytes, kinds: Sequence[str], *, deadline_ns: int
@@ -651,7 +651,7 @@ class Attestor(Protocol):
 
 
 class Verifier(Protocol):
-    """The publisher's side of attestation. Adapters: sim/keys.py."""
+    """The publisher's side of attestation. Adapters: sim/keys.py, live/attestation."""
 
     async def verify(
         self, evidence: Evidence, report_data: bytes, *, deadline_ns: int
