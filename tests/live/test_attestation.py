@@ -223,6 +223,7 @@ FORGED: dict[str, tuple[Callable[[Platform], Evidence], str]] = {
     "too long a list": (lambda p: p.evidence(p.report(DATA), lists=bytes(300_000)), "300000 bytes of collateral"),
     "asked for by less than the guest": (lambda p: p.evidence(p.report(DATA, at_30=1)), "privilege level 1"),
     "no signature": (lambda p: p.evidence(p.report(DATA, at_48=0b11100)), "signed by no key"),
+    "a key that is not known": (lambda p: p.evidence(p.report(DATA, at_48=0b10000)), "signed by no key"),
     "a hidden key": (lambda p: p.evidence(p.report(DATA, at_48=0b10)), "hides its chip key"),
     "the cloud's key under the chips' roots": (lambda p: p.evidence(p.report(DATA, at_48=0b100)), "leads to no root"),
     "another algorithm": (lambda p: p.evidence(p.report(DATA, at_34=2)), "signature algorithm 2"),
