@@ -6,10 +6,7 @@ an error that names the nearest. Reading goes on after an error, so that all are
 
 from __future__ import annotations
 
-import binascii
-import shlex
-from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from protocol.manifest.model import (
@@ -31,8 +28,9 @@ from protocol.manifest.model import (
     ordered,
 )
 from protocol.manifest.problems import BadManifests, Collector, hint
+from protocol.manifest.reader import Reader
 from protocol.manifest.write import canonical
-from protocol.quantities import number, read_bytes, read_cpu_millis, show
+from protocol.quantities import read_bytes, read_cpu_millis, show
 from protocol.units import ALIASES, Resource
 
 POD: Final = ("containers", "volumes", "replicas")
@@ -47,7 +45,7 @@ VOLUME: Final = ("name", "type", "accessMode", "filesystem", "secret", "storage"
 SECRET: Final = ("cid", "key", "file", "contents", "contentsString")
 REPLICAS: Final = ("min", "max", "targetPendingRequests")
 REQUEST: Final = ("resource", "amount", "amountMillis")
-_SNAKE: Final = {
+_SNAKE: Final[Mapping[str, str]] = {
     "working_dir": "workingDir", "resource_requests": "resourceRequests", "resource_limits": "resourceLimits", "container_port": "containerPort",
     "service_port": "servicePort", "host_http_host": "hostHttpHost", "host_tcp_port": "hostTcpPort",
     "mount_path": "mountPath", "read_only": "readOnly", "access_mode": "accessMode", "amount_millis": "amountMillis",
@@ -95,84 +93,10 @@ def _without_contents(pod: Pod) -> Pod:
     return Pod(containers=pod.containers, volumes=volumes, replicas=pod.replicas)
 
 
-class _Reader:
+class _Reader(Reader):
     """Reads one manifest; what it cannot read it notes in `out` and goes on."""
 
-    def __init__(self, out: Collector) -> None:
-        self.out = out
-
-    # --- plain values ---
-
-    def mapping(self, data: object, at: str, known: Sequence[str]) -> dict[str, Any]:
-        if not isinstance(data, Mapping):
-            self.out.add(at, f"{show(data)} is not a mapping with the keys {', '.join(known)}")
-            return {}
-        found: dict[str, Any] = {}
-        for raw, value in data.items():
-            key = _SNAKE.get(str(raw), str(raw))
-            where = f"{at}.{raw}" if at else str(raw)
-            if key not in known:
-                self.out.add(where, f"unknown key; {hint(key, known)}")
-            elif key in found:
-                self.out.add(where, f"'{key}' is given twice")
-            else:
-                found[key] = value
-        return found
-
-    def items(self, data: object, at: str) -> list[object]:
-        if data is None:
-            return []
-        if not isinstance(data, list | tuple):
-            self.out.add(at, f"{show(data)} is not a list")
-            return []
-        return list(data)
-
-    def text(self, data: object, at: str, default: str = "") -> str:
-        if data is None:
-            return default
-        if not isinstance(data, str):
-            self.out.add(at, f"{show(data)} is not text; put it in quotes")
-            return default
-        return data
-
-    def whole(self, data: object, at: str, default: int, most: int = 2**64 - 1) -> int:
-        if data is None:
-            return default
-        try:
-            value = number(data, "a whole number, 0 or more")
-        except ValueError as problem:
-            self.out.add(at, str(problem))
-            return default
-        if value.denominator != 1 or not 0 <= value <= most:
-            self.out.add(at, f"{show(data)} is not a whole number from 0 to {most}")
-            return default
-        return int(value)
-
-    def flag(self, data: object, at: str) -> bool:
-        if data is None or isinstance(data, bool):
-            return bool(data)
-        self.out.add(at, f"{show(data)} is not true or false")
-        return False
-
-    def binary(self, data: object, at: str) -> bytes:
-        if data is None:
-            return b""
-        if isinstance(data, str):
-            try:
-                return b64decode(data + "=" * (-len(data) % 4), validate=True)
-            except (binascii.Error, ValueError):
-                pass
-        self.out.add(at, f"{show(data)} is not base64")
-        return b""
-
-    def words(self, data: object, at: str) -> tuple[str, ...]:
-        if isinstance(data, str):
-            try:
-                return tuple(shlex.split(data))
-            except ValueError as problem:
-                self.out.add(at, f"{show(data)} cannot be split into words: {problem}")
-                return ()
-        return tuple(self.text(item, f"{at}[{i}]") for i, item in enumerate(self.items(data, at)))
+    OTHER_NAMES = _SNAKE
 
     def key(self, data: object, at: str) -> bytes:
         if data is None:

@@ -284,7 +284,10 @@ Manifest = Annotated[
     BeforeValidator(_read_manifest),
     PlainSerializer(manifests.to_data, return_type=dict[str, Any]),
     WithJsonSchema(
-        {"type": ["string", "object"], "description": "A path to a manifest, or the manifest itself."}
+        {
+            "type": ["string", "object"],
+            "description": "A path to a manifest or docker-compose file, or either in place.",
+        }
     ),
 ]
 """A pod; written as the path of a manifest file, or in place."""
@@ -353,7 +356,7 @@ class Publisher(Model):
     )
     arrive: Law = key("0s", description="A constant: all arrive then. Any other law: times between arrivals.")
     manifest: Manifest = key(
-        description="What runs: the path of a manifest, or the manifest itself. A container's `limits: {cpu: 1}` above its `resources: {cpu: 250m}` let it use what its node has to spare; without, it has what it reserves."
+        description="What runs: the path of a manifest or of a docker-compose file, or either in place. A container's `limits: {cpu: 1}` above its `resources: {cpu: 250m}` let it use what its node has to spare; without, it has what it reserves."
     )
     scaling: Scaling = key({"policy": "keda"}, description="How replicas follow requests.")
     slots: Count = key(1, description="Requests that a replica serves at once.")

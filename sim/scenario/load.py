@@ -184,7 +184,9 @@ def _read_manifest(path: KeyPath, holder: dict[str, Any], base: Path, sources: _
             ]
         said = document.data
     try:
-        holder["manifest"] = manifests.parse(said)
+        # A scenario is complete in its files, so a compose file's variables have their defaults alone.
+        composed = manifests.is_compose(said)
+        holder["manifest"] = manifests.from_compose(said).pod if composed else manifests.parse(said)
     except BadManifest as error:
         _leave_out(holder, path, sources)
         parts: Sequence[BadManifest] = (

@@ -219,6 +219,20 @@ def test_the_largest_memory_of_a_group_has_to_fit() -> None:
     assert dict(fitting.publishers[0].manifest.containers[0].resources)[Resource.MEMORY] == 128 * 2**20
 
 
+def test_a_docker_compose_file_is_a_manifest(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  web:\n    image: shop:${TAG:-1}\n    ports: ['8080:8080']\n    cpus: 0.25\n    mem_limit: 256m\n"
+    )
+    text = RIGHT.read_text(encoding="utf-8").replace("files/web.yaml", "compose.yaml")
+    (container,) = loads(text, base=tmp_path).publishers[0].manifest.containers
+    assert (container.image.url, dict(container.resources)[Resource.CPU]) == ("shop:1", 250)
+    (tmp_path / "compose.yaml").write_text("services:\n  web:\n    image: shop:1\n    build: .\n")
+    with pytest.raises(
+        ScenarioErrors, match=r"compose\.yaml:4: services\.web\.build: a pod cannot have this"
+    ):
+        loads(text, base=tmp_path)
+
+
 # --- everything at once ---
 
 
