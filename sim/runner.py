@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import BadInput
 from sim.interrupts import Flag, flag, not_inherited, raised_by_interrupt
-from sim.kernel.cache import kept
+from sim.kernel.cache import waiting_for
+from sim.kernel.engine import drive
 from sim.records.directory import Ending, link_latest, make_directory, write_json, write_provenance
 from sim.results import Results, load
 from sim.scenario import load as load_scenario
@@ -105,8 +106,8 @@ def run(
     several = workers > 1 and scenario.replications > 1
     stop = SPAWN.RawValue(ctypes.c_bool, False) if several else flag()
     with raised_by_interrupt(stop, notice):
-        if notice is not None and not kept():
-            notice("compiling the data plane for this machine; once, half a minute or so ...")
+        if notice is not None and (words := waiting_for(drive)):
+            notice(words)
         if several:
             outcomes = _run_in_processes(scenario, text, directory, workers, threads, progress, stop)
         else:

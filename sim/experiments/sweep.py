@@ -17,7 +17,8 @@ from sim.experiments.results import SweepResults, load_sweep
 from sim.experiments.tables import write_tables
 from sim.experiments.workers import Failure, Task, completed
 from sim.interrupts import flag, raised_by_interrupt
-from sim.kernel.cache import kept
+from sim.kernel.cache import waiting_for
+from sim.kernel.engine import drive
 from sim.records.directory import (
     PROVENANCE,
     check_free,
@@ -94,8 +95,8 @@ def sweep(
     if run.missing:
         told = notice or (lambda _: None)
         with raised_by_interrupt(stop, lambda _: told("stopping; what is evaluated is kept")):
-            if not kept() and scheduler is None:
-                told("compiling the data plane for this machine; once, half a minute or so ...")
+            if scheduler is None and (words := waiting_for(drive)):
+                told(words)
             for key, found in completed(
                 run.missing, workers=workers or processors(), scheduler=scheduler, stop=stop, notice=notice
             ):

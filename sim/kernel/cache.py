@@ -2,7 +2,8 @@
 
 numba keys its cache by the file of the compiled function alone: an old rule of `protocol/scaling/` that was
 compiled into a kernel would live on. Here the directory's name holds a hash of every source that takes
-part, of the versions of Python, numba and numpy, and of the processor.
+part, of the versions of Python, numba and numpy, and of the processor. Where the sources are is not in it:
+copies of the same project share what was compiled.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +22,7 @@ from typing import Any, Final
 import llvmlite.binding as llvm
 import numba
 from numba._dynfunc import make_function  # type: ignore[import-not-found]
+from numba.core.caching import UserProvidedCacheLocator
 from numba.core.codegen import CPUCodeLibrary, JITCPUCodegen
 from numba.core.cpu import CPUContext
 
@@ -63,18 +67,53 @@ _LEVEL: Final = type(numba.config.OPT)(1)
 _NOWHERE: Final = 1  # an address
 
 
+class Locator(UserProvidedCacheLocator):  # type: ignore[misc]
+    """Tells numba the one directory.
+
+    Its own would make a folder for every place that sources are in, and if it could not be written, keep the code beside the
+    sources, by the file of the entry point alone.
+    """
+
+    def get_cache_path(self) -> str:
+        """The directory."""
+        return _DIRECTORY
+
+
+@cache
+def _writable() -> bool:
+    """Whether compiled code can be kept in the directory, which is made."""
+    try:
+        Path(_DIRECTORY).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=_DIRECTORY).close()
+    except OSError:
+        return False
+    return True
+
+
 def compiled(function: Callable[..., Any]) -> Any:
     """Makes an entry point of the kernel that numba compiles when it is first called within `settings`.
 
     Only entry points: what they call is compiled into them.
     """
     with settings():
-        return numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+        return numba.njit(nogil=True, error_model="numpy", cache=_writable())(function)
 
 
-def kept() -> bool:
-    """Whether the kernel is here compiled; if not, its first use compiles it, which takes half a minute or so."""
-    return any(Path(_DIRECTORY).rglob("*.nbc"))
+def kept(entry: Any) -> bool:
+    """Whether an entry point is here compiled, for these sources; if not, its first use compiles it."""
+    function = entry.py_func
+    name = f"{Path(function.__code__.co_filename).stem}.{function.__qualname__}"
+    return any(Path(_DIRECTORY).glob(f"{name}-*.nbc"))
+
+
+def waiting_for(entry: Any) -> str | None:
+    """What to tell a person who is about to wait until an entry point is compiled; None: it is `kept`."""
+    if kept(entry):
+        return None
+    how_often = "once"
+    if not _writable():
+        how_often = f"at every run, for {_DIRECTORY} cannot be written ({VARIABLE} names another directory)"
+    return f"compiling the data plane for this machine; {how_often}, half a minute or so ..."
 
 
 def _callable(module: Any) -> bool:
@@ -130,10 +169,11 @@ def settings() -> Iterator[None]:
 
     LLVM's first level of optimisation: code as fast as the third's, a fifth less time to compile (measured).
     """
-    before = numba.config.CACHE_DIR, numba.config.OPT
-    numba.config.CACHE_DIR, numba.config.OPT = _DIRECTORY, _LEVEL
+    config, locator = numba.config, f"{__name__}.{Locator.__name__}"
+    before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES, config.OPT
+    config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES, config.OPT = _DIRECTORY, locator, _LEVEL
     try:
         with _in_one_piece():
             yield
     finally:
-        numba.config.CACHE_DIR, numba.config.OPT = before
+        config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES, config.OPT = before

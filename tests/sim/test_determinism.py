@@ -88,6 +88,18 @@ def test_the_reference_engine_gives_the_same_tables(tmp_path: Path, monkeypatch:
     assert play(BUSY, tmp_path / "reference").hashes == kernel.hashes
 
 
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
+@given(what=worlds(), moves=st.booleans())
+def test_the_reference_engine_gives_the_same_tables_of_random_worlds(what: Data, moves: bool) -> None:
+    if moves:
+        factors = {"factors": [1.0, 1.7, 0.6], "period": "24m"}
+        what["providers"][0]["policies"]["price"] = {"use": "schedule", "with": factors}
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        kernel = play(what, Path(folder) / "kernel")
+        patch.setattr("sim.world.DataPlane", ReferencePlane)
+        assert play(what, Path(folder) / "reference").hashes == kernel.hashes
+
+
 def test_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, two and three, with planes too few to be worth it: every thread has worked, and nothing differs."""
     monkeypatch.setattr(fleet, "PLANES_A_THREAD", 1)

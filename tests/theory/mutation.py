@@ -70,7 +70,7 @@ def verdicts(bug: Bug, folder: Path) -> dict[str, str]:
             f"{edit.good!r} occurs {text.count(edit.good)} times in {edit.file}"
         )
         file.write_text(text.replace(edit.good, edit.bad), encoding="utf-8")
-    # numba knows a function by the path of its file too, so nothing that is compiled here is used again.
+    # What a bug is compiled into is of no use to anybody later.
     cache = {"TRUSTED_PODS_CACHE": str(folder / "cache")}
     only = [option for name in bug.red for option in ("--only", name)]
     done = subprocess.run(

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from sim.kernel import cache
@@ -15,7 +16,7 @@ import sys
 from protocol import scaling
 from sim.kernel.cache import compiled, directory
 import numpy as np, numba
-from sim.kernel.cache import kept
+from sim.kernel.cache import kept, waiting_for
 
 rule = numba.njit(scaling.fixed)
 
@@ -24,37 +25,70 @@ def entry(state, params):
 
 entry = compiled(entry)
 state, params = np.zeros(scaling.STATE_LENGTH, np.int64), np.full(scaling.PARAMS_LENGTH, 3)
-before = kept()
-print(entry(state, params), sum(entry.stats.cache_hits.values()), directory().name)
-assert before == bool(sum(entry.stats.cache_hits.values())) and kept()
+before, words = kept(entry), waiting_for(entry)
+answer, hits = entry(state, params), sum(entry.stats.cache_hits.values())
+assert before == bool(hits) == (words is None)
+print(answer, hits, directory().name, int(kept(entry)))
+print(words, file=sys.stderr)
 """
 
 
-def answer(root: Path, kept: Path) -> tuple[int, int, str]:
-    """Runs the program on the tree at `root`: what the compiled rule says, cache hits, the directory."""
+@dataclass(frozen=True)
+class Answer:
+    """What the compiled rule says, whether it came from the cache, where that is, and what a person is told before."""
+
+    rule: int
+    hits: int
+    name: str
+    words: str
+
+
+def answer(root: Path, kept: Path | str, *, keeps: bool = True) -> Answer:
+    """Runs the program on the tree at `root`."""
     script = root / "program.py"
     script.write_text(PROGRAM)
     env = {**os.environ, "PYTHONPATH": str(root), cache.VARIABLE: str(kept)}
     done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True, check=True)
-    said, hits, name = done.stdout.split()
-    return int(said), int(hits), name
+    said, hits, name, there = done.stdout.split()
+    assert bool(int(there)) == keeps
+    return Answer(int(said), int(hits), name, done.stderr.strip())
+
+
+def copied(root: Path) -> Path:
+    for folder in ("protocol", "sim"):
+        shutil.copytree(cache.ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+def changed(root: Path) -> None:
+    """Puts another rule into the tree."""
+    plain = root / "protocol" / "scaling" / "plain.py"
+    text = plain.read_text()
+    other = text.replace("    return params[MIN_REPLICAS]", "    return params[MIN_REPLICAS] + 4")
+    assert other != text
+    plain.write_text(other)
 
 
 def test_a_changed_rule_is_compiled_anew_and_an_unchanged_one_is_not(tmp_path: Path) -> None:
-    root, kept = tmp_path / "tree", tmp_path / "kept"
-    for folder in ("protocol", "sim"):
-        shutil.copytree(cache.ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    root, kept = copied(tmp_path / "tree"), tmp_path / "kept"
     first = answer(root, kept)
-    assert first[0] == 3
-    again = answer(root, kept)
-    assert again == (3, 1, first[2])
-    plain = root / "protocol" / "scaling" / "plain.py"
-    text = plain.read_text()
-    changed = text.replace("    return params[MIN_REPLICAS]", "    return params[MIN_REPLICAS] + 4")
-    assert changed != text
-    plain.write_text(changed)
+    assert first.rule == 3 and "once, half a minute" in first.words
+    assert answer(root, kept) == Answer(3, 1, first.name, "None")
+    assert answer(copied(tmp_path / "copy"), kept) == Answer(3, 1, first.name, "None")  # wherever it stands
+    changed(root)
     after = answer(root, kept)
-    assert after[0] == 7 and after[1] == 0 and after[2] != first[2]
+    assert after.rule == 7 and after.hits == 0 and after.name != first.name
+
+
+def test_where_nothing_can_be_kept_nothing_old_runs_and_each_run_says_so(tmp_path: Path) -> None:
+    root, nowhere = copied(tmp_path / "tree"), "/dev/null/nowhere"
+    for rule in (3, 7):
+        if rule == 7:
+            changed(root)
+        found = answer(root, nowhere, keeps=False)
+        assert (found.rule, found.hits) == (rule, 0)
+        assert "at every run, for /dev/null/nowhere" in found.words and cache.VARIABLE in found.words
+    assert not list(tmp_path.rglob("*.nbc"))
 
 
 def test_every_source_of_the_kernel_counts(tmp_path: Path) -> None:
