@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
@@ -120,6 +121,7 @@ def figure(
     widths: Sequence[float] | None = None,
     legend_rows: int = 1,
     bottom: float = 0.42,
+    beside: float = LEFT,
 ) -> tuple[Figure, list[Axes]]:
     """A figure as wide as a page's text, its panels side by side.
 
@@ -131,21 +133,53 @@ def figure(
         widths: of the panels, relative to each other; equal when None.
         legend_rows: rows of text above the panels.
         bottom: room beneath the panels for ticks and label [inches].
+        beside: room to the left of each panel for the same [inches].
     """
     shares = [1.0] * columns if widths is None else list(widths)
-    room = WIDTH - columns * (LEFT + RIGHT)
+    room = WIDTH - columns * (beside + RIGHT)
     lower, upper = bottom / height, 1 - (0.09 + 0.17 * legend_rows) / height
-    drawn, axes, left = Figure(figsize=(WIDTH, height)), [], LEFT
+    drawn, axes, left = Figure(figsize=(WIDTH, height)), [], beside
     for share in shares:
         width = room * share / sum(shares)
         axes.append(drawn.add_axes((left / WIDTH, lower, width / WIDTH, upper - lower)))
-        axes[-1].yaxis.set_label_coords(-(LEFT - 0.1) / width, 0.5)
-        left += width + RIGHT + LEFT
+        axes[-1].yaxis.set_label_coords(-(beside - 0.1) / width, 0.5)
+        left += width + RIGHT + beside
     return drawn, axes
 
 
 def svg_of(drawn: Figure, key: str) -> str:
-    """The figure as inline SVG: no ids that could clash, no addresses, colours as the page's variables."""
+    """The figure as inline SVG: no ids that could clash, no addresses, colours as the page's variables.
+
+    For those who cannot see it, it is named by the page's element `t-<key>` and described by `s-<key>`.
+    """
+    text = _svg(drawn, key)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
+    text = _headed(
+        text, f'<svg viewBox="\\1" role="img" aria-labelledby="t-{key}" aria-describedby="s-{key}">'
+    )
+    for name, colour in INKS.items():
+        text = text.replace(colour, f"var(--{name})")
+    return text
+
+
+def svg_file(drawn: Figure, key: str, alternative: str = "") -> str:
+    """The figure as an SVG of its own, on white.
+
+    Args:
+        drawn: the figure.
+        key: of its ids.
+        alternative: what it shows, in words.
+    """
+    size = 'width="{:g}pt" height="{:g}pt"'.format(*(drawn.get_size_inches() * 72))
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    words = f"\n<title>{escape(alternative)}</title>" if alternative else ""
+    paper = '\n<rect width="100%" height="100%" fill="#ffffff"/>'
+    head = f'<svg {names} {size} viewBox="\\1" role="img">'
+    text = _headed(_svg(drawn, key), head + words.replace("\\", r"\\") + paper)
+    return text.replace("<text ", '<text font-family="DejaVu Sans, Verdana, sans-serif" ')
+
+
+def _svg(drawn: Figure, key: str) -> str:
     with mpl.rc_context({"svg.hashsalt": key}):
         out = io.StringIO()
         FigureCanvasSVG(drawn).print_svg(  # type: ignore[no-untyped-call]
@@ -156,21 +190,16 @@ def svg_of(drawn: Figure, key: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r"<style[^>]*>.*?</style>", "", text, flags=re.S)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
-    text = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
-        rf'<svg viewBox="\1" role="img" aria-labelledby="t-{key}">',
-        text,
-        count=1,
-    )
     used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
     text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
     text = re.sub(r"\.(\d{3})\d+", r".\1", text)  # a thousandth of a point is plenty
-    for name, colour in INKS.items():
-        text = text.replace(colour, f"var(--{name})")
     text = re.sub(r"<g>\s*</g>", "", text)
     return re.sub(r"\n\s*", "\n", text)
+
+
+def _headed(text: str, head: str) -> str:
+    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', head, text, count=1)
 
 
 def legend_above(axes: Axes, columns: int = 6, *, marks: bool = False) -> None:
@@ -217,5 +246,6 @@ __all__ = [
     "number_text",
     "plain_axis",
     "short_number",
+    "svg_file",
     "svg_of",
 ]

@@ -68,7 +68,7 @@ def test_every_plot_is_there_with_its_sentence_its_basis_and_its_numbers(run: Pa
     assert any("[" in word or word in {"replicas", "channels so far"} for word in words), (
         "an axis says its unit"
     )
-    assert re.search(r"<p>\S.*\d.*</p>", section)
+    assert re.search(rf'<p id="s-{key}">\S.*\d.*</p>', section)
     assert "n: " in section
     header = re.findall(r"<th>(.*?)</th>", section)
     rows = re.findall(r"<tr>(<td>.*?)</tr>", section)
