@@ -26,7 +26,7 @@ def kaplan_meier(durations: Sequence[float] | Floats, ended: Sequence[bool] | An
 
     Returns:
         the instants at which something ended, ascending, and the share that lasts beyond each. Before the first it
-        is 1, after the last it stays until the longest duration, and nothing is known beyond that.
+        is 1, after the last it stays until the longest duration; beyond that it is 0 if all had ended, else not known.
 
     Raises:
         ValueError: there is nothing, the two differ in length, or a duration is negative or not a number.
@@ -42,7 +42,7 @@ def kaplan_meier(durations: Sequence[float] | Floats, ended: Sequence[bool] | An
 
 
 def survival_at(times: Floats, durations: Sequence[float] | Floats, ended: Sequence[bool] | Any) -> Floats:
-    """The share that lasts beyond each of `times`; NaN beyond the longest duration, where nothing is known.
+    """The share that lasts beyond each of `times`; NaN beyond the longest duration, unless all had ended.
 
     Args:
         times: in the unit of the durations.
@@ -51,4 +51,4 @@ def survival_at(times: Floats, durations: Sequence[float] | Floats, ended: Seque
     """
     instants, shares = kaplan_meier(durations, ended)
     curve = np.concatenate([[1.0], shares])[np.searchsorted(instants, times, side="right")]
-    return np.where(times <= np.max(durations), curve, np.nan)
+    return np.where((times <= np.max(durations)) | (curve == 0), curve, np.nan)

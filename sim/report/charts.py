@@ -34,6 +34,7 @@ from sim.report.style import (
     DASHES,
     INKS,
     LEFT,
+    MARKS,
     SERIES,
     figure,
     legend_above,
@@ -54,11 +55,12 @@ if TYPE_CHECKING:
 
     from sim.records.reader import Floats
 
-MARKS: Final = ("o", "s", "^", "D", "v", "P")
 MOST_CELLS: Final = 80
 """Cells of a heat map that say their numbers; of more, the colour alone does."""
 MOST_LINES: Final = 8
 """Groups that can still be told apart."""
+MOST_STEPS: Final = 400
+"""Steps of a survival curve: more cannot be seen."""
 WIDE_RANGE: Final = 25.0
 """An axis whose values span more than this ratio is drawn in equal ratios."""
 FAINT, STRONG = 0.06, 0.55
@@ -287,17 +289,20 @@ def survival(
         axes: to draw on.
         lives: for each group its replications, each a pair of durations and whether each ended then (false: it was
             only seen so long); see `sim.survival.kaplan_meier`. A group of one replication has no band.
-        end: where the axis ends; None: at the longest duration that every replication of every group has.
+        end: where the axis ends; None: at the longest duration.
         word: unit of the durations.
     """
-    reach = min(float(np.max(spans)) for group in lives.values() for spans, _ in group)
-    last = reach if end is None else min(end, reach)
+    last = max(float(np.max(spans)) for group in lives.values() for spans, _ in group) if end is None else end
     for place, (name, group) in enumerate(lives.items()):
         steps = np.unique(np.concatenate([np.asarray(spans)[np.asarray(over)] for spans, over in group]))
         times = np.concatenate([[0.0], steps[(steps > 0) & (steps < last)], [last]])
-        if len(times) > 400:
-            times = np.interp(np.linspace(0, len(times) - 1, 400), np.arange(len(times)), times)
-        shown = band(np.array([survival_at(times, spans, over) for spans, over in group]) * 100)
+        reach = min(float(np.max(spans)) for spans, _ in group)
+        times = np.unique(np.append(times, min(reach, last)))
+        if len(times) > MOST_STEPS:
+            times = times[np.linspace(0, len(times) - 1, MOST_STEPS).round().astype(np.int64)]
+        shares = np.array([survival_at(times, spans, over) for spans, over in group]) * 100
+        known = ~np.isnan(shares).any(axis=0)
+        times, shown = times[known], band(shares[:, known])
         colour = INKS[SERIES[place % len(SERIES)]]
         axes.step(
             times, shown.mean, where="post", color=colour, linestyle=DASHES[place % len(DASHES)], label=name

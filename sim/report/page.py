@@ -8,23 +8,32 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 
 from sim.records.directory import REPORT
-from sim.report import plots_parties, plots_time
+from sim.report import plots_channels, plots_latency, plots_market, plots_method, plots_parties, plots_time
 from sim.report.data import RunData
-from sim.report.style import Plot, look
+from sim.report.style import Absent, Plot, look
 from sim.summary import SECTIONS, number_text, span_text, unit_text, value_text
 
 if TYPE_CHECKING:
     from sim.records.reader import RunTables
 
 DRAWN: Final = (
-    plots_time.money,
+    plots_time.deployments,
     plots_time.replicas,
     plots_time.requests,
-    plots_parties.latency,
+    plots_time.money,
+    plots_market.prices,
+    plots_latency.latency,
+    plots_latency.latency_pods,
+    plots_latency.cold,
     plots_parties.pods,
-    plots_time.removals,
-    plots_parties.revenue,
     plots_parties.cost,
+    plots_latency.cost_latency,
+    plots_parties.revenue,
+    plots_channels.survival,
+    plots_channels.removals,
+    plots_channels.overrun,
+    plots_method.warm_up,
+    plots_method.running_mean,
 )
 HEADLINES: Final = (
     "requests_served",
@@ -58,17 +67,19 @@ def write_report(directory: Path, *, tables: RunTables | None = None) -> Path:
     return path
 
 
-def draw(run: RunData) -> list[Plot]:
-    """Every plot that this run has anything for."""
+def draw(run: RunData) -> tuple[list[Plot], list[Absent]]:
+    """Every plot that this run has anything for, and which it has not."""
     if not run.replications or not len(run.instants):
-        return []
+        return [], []
     with look():
-        return [plot for plot in (make(run) for make in DRAWN) if plot is not None]
+        made = [make(run) for make in DRAWN]
+    return [one for one in made if isinstance(one, Plot)], [one for one in made if isinstance(one, Absent)]
 
 
 def _content(run: RunData) -> dict[str, Any]:
     summary, origin = run.summary, run.provenance
     metrics = summary["metrics"]
+    plots, absent = draw(run)
     return {
         "name": summary["scenario"],
         "seed": summary["seed"],
@@ -81,7 +92,8 @@ def _content(run: RunData) -> dict[str, Any]:
         "interrupted": summary["interrupted"],
         "complete": f"{summary['complete_share']:.1%}",
         "headlines": [_shown(metrics[name]) for name in HEADLINES],
-        "plots": draw(run),
+        "plots": plots,
+        "absent": absent,
         "sections": [
             (title, [_shown(entry) for entry in metrics.values() if entry["section"] == section])
             for section, title in SECTIONS.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from sim.summary import number_text
 
@@ -36,6 +37,8 @@ INKS: Final = {
 SERIES: Final = ("blue", "orange", "green", "violet", "red", "sand")
 DASHES: Final = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)))
 """A line's dashes tell it apart where colours do not, as on paper."""
+
+MARKS: Final = ("o", "s", "^", "D", "v", "P")
 
 WIDTH: Final = 7.2
 LEFT: Final = 0.58
@@ -102,6 +105,19 @@ class Plot:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A plot for which a run or a sweep has nothing: an empty frame would look like a finding.
+
+    Args:
+        title: what it would be of.
+        reason: why it is left out, as the end of a sentence.
+    """
+
+    title: str
+    reason: str
 
 
 @contextmanager
@@ -208,10 +224,26 @@ def legend_above(axes: Axes, columns: int = 6, *, marks: bool = False) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, **room)
 
 
+class _ShortLog(LogLocator):
+    """Decades; where they are few, also 2 and 5 times them; within one, round numbers."""
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        if not 0 < vmin < vmax:
+            return []
+        low, high = math.log10(vmin), math.log10(vmax)
+        if high - low < 0.7:
+            return [float(tick) for tick in MaxNLocator(4).tick_values(vmin, vmax) if tick > 0]
+        parts = (1, 2, 5) if high - low < 2 else (1, 3) if high - low < 3 else (1,)
+        step = max(1, round((high - low) / 6))
+        exponents = range(math.floor(low), math.ceil(high) + 1, step)
+        return [part * 10.0**exponent for exponent in exponents for part in parts]
+
+
 def log_axis(axes: Axes, which: str) -> None:
-    """A logarithmic axis whose ticks are plain numbers."""
+    """A logarithmic axis whose ticks are plain numbers, several whatever its range."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(_ShortLog())
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axis.set_minor_locator(NullLocator())
 
@@ -237,7 +269,9 @@ def short_number(value: float) -> str:
 __all__ = [
     "DASHES",
     "INKS",
+    "MARKS",
     "SERIES",
+    "Absent",
     "Plot",
     "figure",
     "legend_above",
