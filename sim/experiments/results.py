@@ -27,9 +27,14 @@ def load_sweep(directory: str | Path = "sweeps/latest") -> SweepResults:
         BadInput: it is not the directory of a sweep.
     """
     path = Path(directory)
-    if not (path / PROVENANCE).is_file() or not (path / SUMMARY).is_file():
+    if not is_sweep(path):
         raise BadInput(f"{path}: is not a sweep's directory: it holds no {SUMMARY} with a {PROVENANCE}")
     return SweepResults(path)
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a directory holds what a sweep leaves."""
+    return (path / PROVENANCE).is_file() and (path / SUMMARY).is_file()
 
 
 class SweepResults:

@@ -123,8 +123,12 @@ def sweep(
             "tables": hashes,
         },
     )
+    from sim.report.sweep_page import write_sweep_report  # matplotlib is slow to import
+
+    results = load_sweep(directory)
+    write_sweep_report(results)
     link_latest(directory, root=SWEEPS)
-    return load_sweep(directory)
+    return results
 
 
 def _designs() -> dict[str, str]:

@@ -56,13 +56,17 @@ def write_report(directory: Path, *, tables: RunTables | None = None) -> Path:
         tables: its tables, where they are read already.
     """
     run = RunData(directory, tables)
-    template = jinja2.Environment(
+    return write_page("page.html", _content(run), directory / REPORT)
+
+
+def write_page(template: str, content: dict[str, Any], path: Path) -> Path:
+    """A template of this package with its content, whole from the moment it has its name."""
+    text = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
-    ).get_template("page.html")  # fmt: skip
-    path = directory / REPORT
+    ).get_template(template).render(content)  # fmt: skip
     unfinished = path.with_suffix(".partial")
-    unfinished.write_text(template.render(_content(run)), encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)
     return path
 
@@ -100,7 +104,7 @@ def _content(run: RunData) -> dict[str, Any]:
         ],
         "laws": _laws(summary["conservation"]),
         "not_modelled": summary["not_modelled"],
-        "origin": _origin(origin),
+        "origin": origin_of(origin),
     }
 
 
@@ -133,13 +137,14 @@ def _laws(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def _origin(origin: dict[str, Any]) -> list[tuple[str, str]]:
+def origin_of(origin: dict[str, Any], wall: str = "wall time of the simulation") -> list[tuple[str, str]]:
+    """Where a run or a sweep comes from, as terms and what they are."""
     source = origin["source"]
     changed = " with changes not committed" if source["changed"] else ""
     machine = origin["machine"]
     return [
         ("started", origin["started"]),
-        ("wall time of the simulation", f"{number_text(round(origin['wall_s'], 2))} s"),
+        (wall, f"{number_text(round(origin['wall_s'], 2))} s"),
         ("source", f"commit {source['commit']}{changed}" if source["commit"] else "no commit is known"),
         ("Python", origin["python"]),
         ("packages", ", ".join(f"{name} {version}" for name, version in origin["packages"].items())),

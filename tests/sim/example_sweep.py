@@ -21,6 +21,8 @@ from sim.experiments.tables import write_tables
 from sim.metrics import METRICS, Value
 from sim.records.directory import PROVENANCE, write_json
 from sim.scenario import resolved
+from sim.scenario.fields import Quantity
+from sim.scenario.ranges import numbers
 from tests.sim.worlds import text, world
 
 IDLE: Final = "publishers.pod.scaling.idle"
@@ -60,7 +62,8 @@ def write_sweep(
     scenario, points = read_points(file)
     file.write_text(resolved(scenario), encoding="utf-8")
     listed = parameters_of(scenario)
-    spreads = {name: _numbers([row[name] for row in listed]) for name in listed[0]}
+    kinds = kinds_of(scenario)
+    spreads = {name: _numbers([row[name] for row in listed], kinds.get(name)) for name in listed[0]}
     gone = missing or set()
     evaluations = {}
     for point in points:
@@ -76,7 +79,7 @@ def write_sweep(
             evaluations[point.number, number] = Evaluation(
                 {metric.name: _value(metric.name, metric.kind, answer(place), noise) for metric in METRICS}
             )
-    hashes = write_tables(directory, points, evaluations, kinds_of(scenario), points[0].scenario)
+    hashes = write_tables(directory, points, evaluations, kinds, points[0].scenario)
     write_json(
         directory / PROVENANCE,
         {
@@ -99,13 +102,12 @@ def write_sweep(
     return load_sweep(directory)
 
 
-def _numbers(values: list[Any]) -> list[float]:
-    """Places of a key's values: of numbers, of seconds, and of words in their order."""
-    try:
-        return [float(str(value).removesuffix("s")) for value in values]
-    except ValueError:
-        order = list(dict.fromkeys(map(str, values)))
-        return [float(order.index(str(value))) for value in values]
+def _numbers(values: list[Any], kind: Quantity | None) -> list[float]:
+    """Places of a key's values: of numbers, of amounts, and of words in their order."""
+    if all(isinstance(value, (int, float)) for value in values):
+        return [float(value) for value in values]
+    order = list(dict.fromkeys(map(str, values)))
+    return numbers(values, kind) or [float(order.index(str(value))) for value in values]
 
 
 def _value(name: str, kind: str, answer: float, noise: float) -> Value:
