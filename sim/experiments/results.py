@@ -62,6 +62,12 @@ class SweepResults:
         return list(self.provenance["failures"])
 
     @property
+    def imprecise(self) -> list[dict[str, Any]]:
+        """Points whose `until` was not reached: `point`, and `sim.estimates.Precision`."""
+        found = self.provenance["precision"]
+        return [{"point": number, **one} for number, one in enumerate(found) if one and not one["reached"]]
+
+    @property
     def interrupted(self) -> bool:
         """Whether it was stopped before all was evaluated."""
         return bool(self.provenance["interrupted"])
