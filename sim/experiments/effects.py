@@ -9,7 +9,7 @@ over the replications that were drawn, or is told by its pseudo-values (`sim.sta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,14 +42,26 @@ class Sample:
     below: Floats | None
 
     @classmethod
-    def of(cls, results: pd.DataFrame, metric: str, points: int) -> Sample:
-        """From the table `results` of a sweep."""
-        replications = int(results["replication"].max()) + 1 if len(results) else 0
+    def of(
+        cls, results: pd.DataFrame, metric: str, counts: Sequence[int], *, antithetic: bool = False
+    ) -> Sample:
+        """From the table `results` of a sweep.
+
+        Args:
+            results: the table.
+            metric: which.
+            counts: replications of each point; what all have is looked at, since only those are paired.
+            antithetic: replications 2k and 2k + 1 are one.
+        """
+        common = min(counts)
         ratio = f"{metric}.above" in results
+        rows = results[results["replication"] < common]
         parts = []
         for name in (f"{metric}.above", f"{metric}.below") if ratio else (metric,):
-            grid = np.full((points, replications), np.nan)
-            grid[results["point"], results["replication"]] = results[name].astype(np.float64)
+            grid = np.full((len(counts), common), np.nan)
+            grid[rows["point"], rows["replication"]] = rows[name].astype(np.float64)
+            if antithetic:
+                grid = (grid[:, : common // 2 * 2 : 2] + grid[:, 1::2]) / 2
             parts.append(grid)
         return cls(parts[0], parts[1] if ratio else None)
 

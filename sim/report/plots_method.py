@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from sim.metrics import METRICS, World
+from sim.estimates import running
+from sim.metrics import METRICS
 from sim.report.data import RunData, band
 from sim.report.style import (
     DASHES,
@@ -20,7 +21,7 @@ from sim.report.style import (
     plain_axis,
     svg_of,
 )
-from sim.summary import estimate, unit_text, value_text
+from sim.summary import unit_text, value_text, warm_up_in, worlds_of
 
 FOLLOWED: Final = ("served_share", "latency_p50_ms", "cost_per_million")
 """Metrics whose running mean is drawn."""
@@ -110,11 +111,12 @@ def running_mean(run: RunData) -> Plot | Absent:
     count = len(run.replications)
     if count < 2:
         return Absent(title, "there is one replication, and an interval needs two")
-    origin = run.provenance
-    worlds = [
-        World(run.tables, number, decimals=origin["decimals"], gas_decimals=origin["gas_decimals"])
-        for number in run.replications
-    ]
+    antithetic = bool(run.summary.get("antithetic"))
+    if antithetic:  # pairs count once
+        count //= 2
+        if count < 2:
+            return Absent(title, "there is one antithetic pair, and an interval needs two")
+    worlds = worlds_of(run.tables, run.provenance, warm_up_in(run.provenance))
     metrics = {metric.name: metric for metric in METRICS}
     known = [name for name in FOLLOWED if run.metric(name)["mean"] is not None]
     if not known:
@@ -122,12 +124,12 @@ def running_mean(run: RunData) -> Plot | Absent:
     drawn, panels = figure(len(known), height=2.3)
     at = np.arange(1, count + 1)
     columns: list[list[str]] = []
-    header = ["replications"]
+    header = ["pairs" if antithetic else "replications"]
     said = []
     for place, (axes, name) in enumerate(zip(panels, known, strict=True)):
         entry = run.metric(name)
         measured = [metrics[name].of(world) for world in worlds]
-        found = [estimate(measured[:number]) for number in at]
+        found = running(measured, antithetic=antithetic)
         scale = 100 if entry["unit"] == "share" else 1
         mean, low, high = (
             np.array([np.nan if getattr(one, end) is None else getattr(one, end) * scale for one in found])
@@ -146,7 +148,7 @@ def running_mean(run: RunData) -> Plot | Absent:
         unit = unit_text(entry)
         axes.set_title(entry["label"], fontsize=8)
         axes.set_ylabel(f"[{unit}]" if unit else "count")
-        axes.set_xlabel("replications")
+        axes.set_xlabel("pairs" if antithetic else "replications")
         axes.set_xticks(sorted({1, *(round(x) for x in np.linspace(1, count, min(count, 5)))}))
         plain_axis(axes, "y")
         header += [f"{entry['label']} [{unit}]", "±"]

@@ -99,24 +99,42 @@ class SweepData:
 
     def sample(self, metric: str) -> Sample:
         """A metric of every point and replication."""
-        return Sample.of(self.results.results, metric, len(self.points))
+        return Sample.of(self.results.results, metric, self.counts, antithetic=self.antithetic)
+
+    @property
+    def counts(self) -> list[int]:
+        """Replications of each point."""
+        return list(self.results.provenance["replications"])
+
+    @property
+    def antithetic(self) -> bool:
+        """Whether replications are pairs."""
+        return all(self.results.provenance["antithetic"])
+
+    @property
+    def each(self) -> str:
+        """Replications of a point, in words."""
+        least, most = min(self.counts), max(self.counts)
+        number = str(least) if least == most else f"{least} to {most}"
+        pairs = ", in antithetic pairs," if self.antithetic else ""
+        return f"{number} replication{'' if most == 1 else 's'}{pairs} each"
+
+    @property
+    def common(self) -> str:
+        """The same, of what needs as many of each."""
+        return (
+            self.each if len(set(self.counts)) == 1 else f"the {min(self.counts)} replications that all have"
+        )
 
     def rows(self, metric: str) -> pd.DataFrame:
         """Its estimates, a row a point."""
         return self.results.metric(metric)
 
-    def basis(self, count: int, what: str = "bands") -> str:
+    def basis(self, count: int, what: str = "bands", *, common: bool = False) -> str:
         """Points and replications, as every plot states them."""
-        numbers = sorted(set(self.results.summary["n"]) - {0})
-        replications = int(self.results.provenance["replications"])
-        if replications == 1:
-            return f"{count} points, 1 replication each, so no interval over replications"
-        each = (
-            f"{replications} replications"
-            if len(numbers) < 2
-            else f"{numbers[0]} to {numbers[-1]} replications"
-        )
-        return f"{count} points, {each} each, {what} are 95 % intervals"
+        if max(self.counts) == 1:
+            return f"{count} points, {self.each}, so no interval over replications"
+        return f"{count} points, {self.common if common else self.each}, {what} are 95 % intervals"
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -353,14 +371,14 @@ def _worth(data: SweepData, metric: str, title: str) -> Plot | Absent:
 
 def _effect_basis(data: SweepData, count: int, interval: bool) -> str:
     if not interval:
-        return data.basis(count, "lines")
+        return data.basis(count, "lines", common=True)
     drawn = data.said.sampled is not None and data.said.kind != "fractional"
     how = (
         "lines are 95 % intervals over points and replications, drawn again"
         if drawn
         else "lines are 95 % intervals over replications"
     )
-    return f"{count} points, {data.results.provenance['replications']} replications each, {how}"
+    return f"{count} points, {data.common}, {how}"
 
 
 def _marginal(data: SweepData, sample: Sample) -> Effect:
@@ -449,7 +467,7 @@ def _differences(data: SweepData, metric: str, title: str) -> Plot | Absent:
         [str(place), data.labels[place], *("–" if np.isnan(one) else number_text(float(one)) for one in (mean[row], low[row], high[row]))]
         for row, place in enumerate(shown)
     ]  # fmt: skip
-    basis = data.basis(len(others) + 1, "lines") + (
+    basis = data.basis(len(others) + 1, "lines", common=True) + (
         "" if len(shown) == len(others) else f"; the {len(shown)} largest differences are drawn"
     )
     key = f"{metric}-differences"

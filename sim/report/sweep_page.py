@@ -56,13 +56,14 @@ def _content(data: SweepData, metrics: list[str]) -> dict[str, Any]:
     results, said = data.results, data.results.provenance
     plots, absent = draw(data, metrics) if said["evaluations"]["there"] else ([], [])
     header, rows = _points(data, metrics)
-    number = said["replications"]
     return {
         "name": said["scenario"],
         "design": said["sweep"],
         "points": said["points"],
-        "replications": f"{number} replication{'' if number == 1 else 's'} each",
-        "intervals": "There are no intervals over one replication." if number == 1 else "Intervals are 95 %.",
+        "replications": data.each,
+        "intervals": "There are no intervals over one replication."
+        if max(data.counts, default=1) == 1
+        else "Intervals are 95 %.",
         "seed": said["seed"],
         "interrupted": results.interrupted,
         "there": said["evaluations"]["there"],

@@ -79,12 +79,14 @@ def write_sweep(
             evaluations[point.number, number] = Evaluation(
                 {metric.name: _value(metric.name, metric.kind, answer(place), noise) for metric in METRICS}
             )
-    hashes = write_tables(directory, points, evaluations, kinds, points[0].scenario)
+    hashes = write_tables(
+        directory, points, evaluations, kinds, points[0].scenario, [replications] * len(points)
+    )
     write_json(
         directory / PROVENANCE,
         {
             "scenario": scenario.name, "seed": scenario.seed, "sweep": str(scenario.sweep), "points": len(points),
-            "replications": replications,
+            "replications": [replications] * len(points), "antithetic": [False] * len(points),
             "evaluations": {
                 "asked": len(points) * replications, "there": len(evaluations), "kept from before": 3,
                 "failed": len(gone),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from SALib.analyze import morris as their_morris
 from SALib.analyze import sobol as their_sobol
@@ -94,3 +95,15 @@ def test_a_ratio_is_of_sums_over_the_replications() -> None:
     assert sample.values()[0].mean() == pytest.approx(2 * 2.5 - (3 + 1) / 2)
     assert np.isnan(sample.values()[1]).all()
     assert over_replications(np.array([[1.0]])).low is None
+
+
+def test_points_are_looked_at_in_the_replications_that_all_have_and_pairs_are_one() -> None:
+    results = pd.DataFrame(
+        [(p, r, 10.0 * p + r) for p, count in enumerate((4, 6)) for r in range(count)],
+        columns=["point", "replication", "profit"],
+    )
+    sample = Sample.of(results, "profit", [4, 6])
+    assert sample.above.tolist() == [[0, 1, 2, 3], [10, 11, 12, 13]]
+    assert sample.complete.all()
+    paired = Sample.of(results, "profit", [4, 6], antithetic=True)
+    assert paired.above.tolist() == [[0.5, 2.5], [10.5, 12.5]]

@@ -23,6 +23,7 @@ from sim.report.data import RunData, band, quantile_places
 from sim.report.page import DRAWN, draw
 from sim.report.plots_channels import survival
 from sim.report.plots_latency import cost_latency
+from sim.report.plots_method import warm_up
 from sim.report.stranded import stranded
 from sim.report.style import Plot, look, short_number
 from sim.statistics import bucket_of
@@ -171,6 +172,32 @@ def test_numbers_of_the_page_are_those_of_the_tables(run: Path) -> None:
         entry = data.metric("cost_per_million")
         assert told[-2] == pytest.approx(entry["mean"], rel=1e-3)
         assert told[-1] == pytest.approx((entry["high"] - entry["low"]) / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "cut"),
+    [
+        ({"asked": "none", "length_ns": 0}, "No warm-up is left out", False),
+        (
+            {"asked": "time", "length_ns": 30 * 60 * 10**9},
+            "leave out the first 0.5 h (as the scenario says)",
+            True,
+        ),
+        ({"asked": "auto", "length_ns": 45 * 60 * 10**9, "unsettled": ["held"]}, "0.75 h (by MSER-5", True),
+        ({"asked": "auto", "length_ns": None}, "MSER-5 finds no end of the start", False),
+    ],
+)
+def test_the_warm_up_shows_the_cut_that_is_in_force(
+    run: Path, said: dict[str, object], words: str, cut: bool
+) -> None:
+    data = RunData(run)
+    data.summary["warm_up"] = said
+    with look():
+        plot = warm_up(data)
+    assert isinstance(plot, Plot)
+    assert words in plot.sentence
+    assert ("held" in plot.sentence) == ("unsettled" in said)
+    assert plot.svg.count(">cut<") == 2 * cut
 
 
 def test_cost_is_drawn_against_the_slowest_quantile_that_pods_have_requests_for(tmp_path: Path) -> None:
