@@ -104,12 +104,13 @@ class SweepData:
     @property
     def counts(self) -> list[int]:
         """Replications of each point."""
-        return list(self.results.provenance["replications"])
+        said = self.results.provenance["replications"]  # one number in sweeps from before points could differ
+        return [said] * len(self.points) if isinstance(said, int) else list(said)
 
     @property
     def antithetic(self) -> bool:
         """Whether replications are pairs."""
-        return all(self.results.provenance["antithetic"])
+        return all(self.results.provenance.get("antithetic", [False]))
 
     @property
     def each(self) -> str:
