@@ -186,12 +186,27 @@ def schema() -> None:
 
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--metric", "metrics", multiple=True, metavar="NAME",
+              help="Of a sweep: a metric to draw; may be given often.  [default: a handful]")  # fmt: skip
+@click.option("--against", type=click.IntRange(min=0), metavar="POINT",
+              help="Of a sweep: the point that all are held against.  [default: the first, where points are listed]")  # fmt: skip
 @telling
-def report(directory: Path) -> None:
-    """Write report.html of a finished run again, from its tables."""
+def report(directory: Path, metrics: tuple[str, ...], against: int | None) -> None:
+    """Write report.html of a finished run or sweep again, from its tables."""
+    from sim.experiments.results import is_sweep, load_sweep
+
+    if is_sweep(directory):
+        from sim.report.sweep_page import write_sweep_report
+
+        click.echo(write_sweep_report(load_sweep(directory), metrics=metrics, against=against))
+        return
     from sim.report.page import write_report
     from sim.results import load as load_run
 
+    if metrics or against is not None:
+        raise click.UsageError(
+            f"--metric and --against are of a sweep; {directory} is not the directory of one"
+        )
     click.echo(write_report(load_run(directory).directory))
 
 

@@ -10,12 +10,11 @@ import click
 
 from cli.ending import BROKEN, INTERRUPTED, Told, telling
 from cli.group import FILE, QUIET, SET
+from sim.experiments import HEADLINES
 
 if TYPE_CHECKING:
     from sim.experiments.results import SweepResults
 
-SHOWN: Final = ("served_share", "cold_share", "latency_p50_ms", "cost_per_million", "profit")
-"""Metrics of the table when none is named."""
 MOST_ROWS: Final = 50
 WIDEST: Final = 14
 """Letters of a line of a heading, where its parts are not longer."""
@@ -63,7 +62,7 @@ def sweep(
             progress=progress,
             notice=None if silent else partial(click.echo, err=True),
         )
-    names = list(metrics or SHOWN)
+    names = list(metrics or HEADLINES)
     if as_json:
         import json
 

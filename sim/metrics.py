@@ -1,7 +1,8 @@
 """The one registry of what a run is judged by: each metric's unit, kind, direction and how it is measured.
 
-A metric is measured on one replication. A `ratio` gives its two parts, because a mean of ratios is biased;
-everything else is `terminating`: of a world that begins empty and ends at its time. Money is never trimmed.
+A metric is measured on one replication. `terminating`: of a world that begins empty and ends at its time.
+`ratio`: the same of two sums, given as its two parts, because a mean of ratios is biased. `steady-state`: of the
+sampling instants after the warm-up, if there is one; some are a ratio too. Money is never trimmed.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from sim.statistics import hhi, merge_buckets, sketch_quantile_ms, sketch_quantiles_ms
+from sim.statistics import Ints, hhi, merge_buckets, sketch_quantile_ms, sketch_quantiles_ms
+from sim.warm_up import NONE, Series, WarmUp
+from sim.warm_up import Value as Value  # what a metric is in one replication
 
 if TYPE_CHECKING:
-    from sim.records.reader import Ints, RunTables
+    from sim.records.reader import RunTables
 
-Value = float | tuple[float, float] | None
 FAILURES: Final = ("timeout", "client_timeout", "unreachable", "crashed", "evicted", "suspended", "limit")
 MOST_PODS: Final = 0.9
 """Share of the pods that must have enough requests before their median speaks for all."""
 REPLICA_STATES: Final = ("starting", "idle", "busy", "draining")
+REPLICAS: Final = tuple(f"replicas_{state}" for state in REPLICA_STATES)
+PENDING: Final = ("held", "queued", "in_service")
 
 
 class World:
@@ -32,11 +36,21 @@ class World:
         tables: the run's tables.
         replication: which one.
         decimals: base units in a token, as a power of ten; `gas_decimals` the same of the gas token.
+        warm_up: what is left out of steady-state figures.
     """
 
-    def __init__(self, tables: RunTables, replication: int, *, decimals: int, gas_decimals: int) -> None:
+    def __init__(
+        self,
+        tables: RunTables,
+        replication: int,
+        *,
+        decimals: int,
+        gas_decimals: int,
+        warm_up: WarmUp = NONE,
+    ) -> None:
         self._tables = tables
         self.replication = replication
+        self._warm_up = warm_up
         self._unit: int = 10**decimals
         self._gas_unit: int = 10**gas_decimals
         self._sketches: dict[str, tuple[Ints, Ints]] = {}
@@ -68,14 +82,37 @@ class World:
         return self.count(table, name) / self._gas_unit
 
     @functools.cached_property
-    def instants(self) -> int:
-        """Sampling instants."""
-        return len(np.unique(self._tables.rows("samples", self.replication).ints("time_ns")))
+    def _instants(self) -> tuple[Ints, Ints]:
+        """The sampling instants [Unix ns], and where the rows of `samples` of each begin."""
+        instants, first = np.unique(
+            self._tables.rows("samples", self.replication).ints("time_ns"), return_index=True
+        )
+        return instants, first
 
-    def at_once(self, *columns: str) -> Value:
-        """Mean over the sampling instants of a sum over all providers."""
-        total = sum(self.count("samples", column) for column in columns)
-        return total / self.instants if self.instants else None
+    def now(self, *columns: str) -> Ints:
+        """At each sampling instant, the sum of columns over all providers; what nobody hosts is left out."""
+        _, first = self._instants
+        rows = self._tables.rows("samples", self.replication)
+        sums = np.zeros(len(first), np.int64)
+        if len(first):
+            hosted = ~rows.is_name("provider", [""])
+            for column in columns:
+                sums += np.add.reduceat(np.where(hosted, rows.ints(column), 0), first)
+        return sums
+
+    def since(self, *columns: str) -> Ints:
+        """At each sampling instant, what columns that count from the run's start have grown by since the one before."""
+        return np.diff(self.now(*columns), prepend=np.int64(0))
+
+    def spans_ns(self) -> Ints:
+        """At each sampling instant, the time since the one before; 0 at the first."""
+        instants, _ = self._instants
+        return np.diff(instants, prepend=instants[:1])
+
+    def after_warm_up(self, name: str, series: Series) -> Value:
+        """A steady-state figure; None when it does not settle, or nothing is left."""
+        left_out = self._warm_up.left_out
+        return None if left_out is None or name in self._warm_up.unsettled else series.value(left_out)
 
     def sketch(self, kind: str) -> tuple[Ints, Ints]:
         """Buckets and counts of all latencies of a kind."""
@@ -151,29 +188,40 @@ class World:
         return hhi(self._tables.rows("providers", self.replication).floats("revenue").tolist())
 
 
+Section = Literal["people", "service", "steady", "money", "faults", "market"]
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One metric.
 
     Args:
         name: its key in `summary.json`.
-        section: where the summary table shows it: `people`, `service`, `money`, `faults` or `market`.
+        section: where the summary table shows it: `people`, `service`, `steady`, `money`, `faults` or `market`.
         label: what a person reads; empty when the table leaves it to the file.
         unit: of its value; `TOKEN` and `GAS` stand for the scenario's symbols.
         kind: how it is estimated over replications.
         better: which way is better for those it concerns; None where that depends on whom one asks.
         about: what is measured.
         of: measures it on one replication; None when there is nothing to measure.
+        series: what a steady-state metric is made of; None for the others.
+        parts: whether its value is two parts, of a ratio.
     """
 
     name: str
-    section: Literal["people", "service", "money", "faults", "market"]
+    section: Section
     label: str
     unit: str
-    kind: Literal["terminating", "ratio"]
+    kind: Literal["terminating", "steady-state", "ratio"]
     better: Literal["more", "less"] | None
     about: str
     of: Callable[[World], Value]
+    series: Callable[[World], Series] | None = None
+    parts: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind == "ratio":
+            object.__setattr__(self, "parts", True)
 
 
 def _count(
@@ -188,6 +236,16 @@ def _money(
     unit: str = "TOKEN",
 ) -> Metric:  # fmt: skip
     return Metric(name, "money", label, unit, "terminating", better, about, of)
+
+
+def _steady(
+    name: str, section: Section, label: str, unit: str, better: Literal["more", "less"] | None, about: str,
+    series: Callable[[World], Series], *, parts: bool = False,
+) -> Metric:  # fmt: skip
+    return Metric(
+        name, section, label, unit, "steady-state", better, about,
+        lambda world: world.after_warm_up(name, series(world)), series, parts,
+    )  # fmt: skip
 
 
 def _latency(kind: str, prob: float, per_pod: bool) -> Metric:
@@ -253,8 +311,22 @@ METRICS: Final[tuple[Metric, ...]] = (
            lambda w: w.count("publishers", "lost")),
     _count("requests_held", "service", "held for a start", "less", "requests answered after being held for a start",
            lambda w: w.count("deployments", "cold")),
-    _count("held_at_once", "service", "", "less", "requests held, mean over sampling instants",
-           lambda w: w.at_once("held")),
+    _steady("held_at_once", "steady", "requests held", "count", "less", "requests held, mean over sampling instants",
+            lambda w: Series(w.now("held"))),
+    _steady("pending_at_once", "steady", "requests pending", "count", "less",
+            "requests held, queued or in service, mean over sampling instants", lambda w: Series(w.now(*PENDING))),
+    _steady("replicas_at_once", "steady", "replicas", "count", None,
+            "replicas in any state, mean over sampling instants", lambda w: Series(w.now(*REPLICAS))),
+    _steady("busy_at_once_share", "steady", "replicas busy", "share", "more",
+            "replicas serving, of all there are, over the sampling instants",
+            lambda w: Series(w.now("replicas_busy"), w.now(*REPLICAS)), parts=True),
+    _steady("served_per_s", "steady", "requests served", "1/s", "more", "requests served, a second",
+            lambda w: Series(w.since("served"), w.spans_ns(), 1e9), parts=True),
+    _steady("time_pending_s", "steady", "time pending, mean", "s", "less",
+            "how long a request is at a provider: by Little's law those held, queued and in service, over those that end a second",
+            lambda w: Series(w.now(*PENDING) * w.spans_ns(), w.since("served", "failed"), 1e-9), parts=True),
+    _steady("cold_now_share", "steady", "cold-start share", "share", "less",
+            "requests that waited for a start, of those served", lambda w: Series(w.since("cold"), w.since("served")), parts=True),
     Metric("served_share", "service", "served share", "share", "ratio", "more",
            "requests served of those made; one that is tried again is one",
            lambda w: (w.count("publishers", "served"),
@@ -277,9 +349,9 @@ METRICS: Final[tuple[Metric, ...]] = (
            "replica time serving, of all replica time",
            lambda w: (w.count("deployments", "busy_ns") / 1e9,
                       sum(w.count("deployments", f"{state}_ns") for state in REPLICA_STATES) / 1e9)),
-    Metric("cpu_allocated_share", "service", "CPU reserved", "share", "ratio", "more",
-           "CPU reserved by replicas, of the nodes that are up, over the sampling instants",
-           lambda w: (w.count("samples", "allocated_cpu_millis"), w.count("samples", "capacity_cpu_millis"))),
+    _steady("cpu_allocated_share", "service", "CPU reserved", "share", "more",
+            "CPU reserved by replicas, of the nodes that are up, over the sampling instants",
+            lambda w: Series(w.now("allocated_cpu_millis"), w.now("capacity_cpu_millis")), parts=True),
     _money("deposited", "deposited", None, "put into channels, top-ups included",
            lambda w: w.tokens("publishers.deposited", "publishers.top_ups")),
     _money("top_ups", "of it, top-ups", None, "deposits after the first", lambda w: w.tokens("publishers.top_ups")),

@@ -15,6 +15,7 @@ from sim.chain.endpoint import Endpoint
 from sim.chain.port import SimChain
 from sim.cluster import SimCluster
 from sim.content import SimContent, SimImages
+from sim.kernel.draws import MASK
 from sim.keys import Noise, SimAttestor, SimEntropy, SimSigner, SimVerifier
 from sim.network import SimNetwork
 from sim.recorder import PartyTrace
@@ -48,7 +49,7 @@ class Party:
         self.key = key
         self.address = address
         self.disk = Disk()
-        self.noise = Noise(b"".join(w.to_bytes(4, "big") for w in world.key("entropy", name)))
+        self.noise = Noise(b"".join((w & MASK).to_bytes(4, "big") for w in world.key("entropy", name)))
         self.endpoint = Endpoint(world.scenario.chain.endpoints)
         self.process: Process | None = None
         self._begun = False

@@ -6,13 +6,14 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from sim.estimates import estimate, single
 from sim.metrics import FAILURES, METRICS, Metric, Value, World
 from sim.records.directory import PROVENANCE, SUMMARY, write_json
 from sim.records.reader import RunTables
-from sim.statistics import Estimate, mean_interval, ratio_interval
+from sim.warm_up import NONE, WarmUp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -45,22 +46,24 @@ def summarise(tables: RunTables, provenance: Mapping[str, Any]) -> dict[str, Any
         tables: the run's tables.
         provenance: what `provenance.json` holds: names of the tokens, how far the run came.
     """
-    worlds = [
-        World(tables, number, decimals=provenance["decimals"], gas_decimals=provenance["gas_decimals"])
-        for number in tables.replications
-    ]
+    warm_up, antithetic = warm_up_in(provenance), bool(provenance.get("antithetic"))
+    worlds = worlds_of(tables, provenance, warm_up)
     symbols = {"TOKEN": provenance["token"], "GAS": provenance["gas_token"]}
     return {
         "scenario": provenance["scenario"],
         "seed": provenance["seed"],
         "replications": len(worlds),
+        "antithetic": antithetic,
+        "warm_up": warm_up.to_record(),
+        "precision": provenance.get("precision"),
         "virtual_s": (provenance["end_ns"] - provenance["start_ns"]) / 1e9,
         "complete_share": provenance["complete_share"],
         "interrupted": provenance["interrupted"],
         "token": provenance["token"],
         "gas_token": provenance["gas_token"],
         "metrics": {
-            metric.name: _entry(metric, [metric.of(world) for world in worlds], symbols) for metric in METRICS
+            metric.name: _entry(metric, [metric.of(world) for world in worlds], symbols, antithetic)
+            for metric in METRICS
         },
         "conservation": [law for world in worlds for law in conservation(tables, world.replication)],
         "not_modelled": [*NOT_MODELLED, *provenance["not_modelled"]],
@@ -68,9 +71,26 @@ def summarise(tables: RunTables, provenance: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _entry(metric: Metric, measured: list[Value], symbols: Mapping[str, str]) -> dict[str, Any]:
+def warm_up_in(provenance: Mapping[str, Any]) -> WarmUp:
+    """The warm-up that a run has; none in runs that were made before there was one."""
+    said = provenance.get("warm_up")
+    return WarmUp.from_record(said) if said else NONE
+
+
+def worlds_of(tables: RunTables, provenance: Mapping[str, Any], warm_up: WarmUp) -> list[World]:
+    """Every replication of a run, to be measured."""
+    decimals, gas_decimals = provenance["decimals"], provenance["gas_decimals"]
+    return [
+        World(tables, number, decimals=decimals, gas_decimals=gas_decimals, warm_up=warm_up)
+        for number in tables.replications
+    ]
+
+
+def _entry(
+    metric: Metric, measured: list[Value], symbols: Mapping[str, str], antithetic: bool
+) -> dict[str, Any]:
     values = [single(value) for value in measured]
-    found = estimate(measured)
+    found = estimate(measured, antithetic=antithetic)
     return {
         "name": metric.name,
         "section": metric.section,
@@ -85,23 +105,6 @@ def _entry(metric: Metric, measured: list[Value], symbols: Mapping[str, str]) ->
         "n": found.n,
         "values": values,
     }
-
-
-def single(value: Value) -> float | None:
-    """A metric of one replication as one number; None where there is none."""
-    if isinstance(value, tuple):
-        return value[0] / value[1] if value[1] else None
-    return value
-
-
-def estimate(measured: Sequence[Value]) -> Estimate:
-    """A mean, or a ratio of sums; of nothing when a replication could not give its value, which would bias it."""
-    if any(value is None for value in measured):
-        return Estimate(None, None, None, sum(value is not None for value in measured))
-    pairs = [value for value in measured if isinstance(value, tuple)]
-    if pairs:
-        return ratio_interval([above for above, _ in pairs], [below for _, below in pairs])
-    return mean_interval([float(value) for value in measured if isinstance(value, (int, float))])
 
 
 def conservation(tables: RunTables, replication: int) -> list[dict[str, Any]]:
@@ -152,6 +155,7 @@ LATENCY_ROWS: Final = {
 SECTIONS: Final = {
     "people": "People",
     "service": "Service",
+    "steady": "Steady state",
     "money": "Money",
     "faults": "Faults",
     "market": "Market",
@@ -166,7 +170,8 @@ def summary_view(summary: Mapping[str, Any]) -> RenderableType:
     from rich.text import Text
 
     sections = {name: _section(summary, name) for name in SECTIONS}
-    left = Group(sections["people"], "", sections["service"], "", _latency(summary), "")
+    steady: list[RenderableType] = [sections["steady"], ""] if warm_up_text(summary.get("warm_up")) else []
+    left = Group(sections["people"], "", sections["service"], "", *steady, _latency(summary), "")
     right = Group(sections["money"], "", sections["faults"], "", sections["market"], "")
     page = Columns([left, right], padding=(0, 4))  # one below the other where the terminal is narrow
     count = summary["replications"]
@@ -174,9 +179,12 @@ def summary_view(summary: Mapping[str, Any]) -> RenderableType:
         (str(summary["scenario"]), "bold"),
         f"   {span_text(summary['virtual_s'])} of virtual time, seed {summary['seed']}, ",
         f"{count} replication{'' if count == 1 else 's'}",
-        "" if count > 1 else " (so no intervals)",
+        " in antithetic pairs" if summary.get("antithetic") else "" if count > 1 else " (so no intervals)",
     )
     parts: list[RenderableType] = [head]
+    parts += [Text(line) for line in (warm_up_text(summary.get("warm_up")),) if line]
+    if summary.get("precision") is not None:
+        parts.append(precision_text(summary["precision"]))
     if summary["interrupted"]:
         parts.append(
             Text(f"Interrupted: {summary['complete_share']:.1%} of the virtual time was reached.", "yellow")
@@ -184,6 +192,31 @@ def summary_view(summary: Mapping[str, Any]) -> RenderableType:
     parts += [Text(warning, "yellow") for warning in summary.get("warnings", ())]
     parts += ["", page, _balance(summary)]
     return Padding(Group(*parts), (1, 2))
+
+
+def warm_up_text(record: Mapping[str, Any] | None) -> str:
+    """What is left out of steady-state figures, in words; nothing when nothing is."""
+    warm_up = WarmUp.from_record(record) if record else NONE
+    if warm_up.asked == "none":
+        return ""
+    names = ", ".join(warm_up.unsettled)
+    todo = "run longer, or say how long the warm-up is"
+    if warm_up.length_ns is None:
+        return f"No warm-up was found: no steady-state metric settles in the first half of the run; {todo}."
+    how = " (auto: MSER-5)" if warm_up.asked == "auto" else ""
+    text = f"Steady-state figures leave out the first {span_text(warm_up.length_ns / 1e9)}{how}."
+    return f"{text} Not seen to settle in the first half of the run: {names}; {todo}." if names else text
+
+
+def precision_text(found: Mapping[str, Any]) -> RenderableType:
+    """Whether the half-width that was asked for was reached."""
+    from rich.text import Text
+
+    asked = f"{100 * found['asked']:.3g} % of the mean of {found['metric']}"
+    if found["reached"]:
+        half = 100 * found["half_width"] / abs(found["mean"]) if found["mean"] else 0.0
+        return Text(f"The half-width of {asked} was reached: {half:.3g} %.")
+    return Text(f"The half-width of {asked} was not reached: {found['why']}.", "yellow")
 
 
 def _section(summary: Mapping[str, Any], section: str) -> Table:

@@ -29,7 +29,7 @@ from sim.cluster import Caller, Machines, Unhosted
 from sim.content import Contents, SimImage
 from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER, address_of
 from sim.fleet import Fleet, Ticking
-from sim.kernel.draws import stream_key
+from sim.kernel.draws import run_key
 from sim.kernel.plane import DataPlane
 from sim.kernel.specs import Keys, NodeSpec, PodSpec, StartUp
 from sim.kernel.streams import Stream
@@ -328,7 +328,7 @@ class World:
         traffic = convert.to_traffic(member, scenario)
         return PodSpec(
             pod_index=index,
-            keys=Keys.of(scenario.seed, self.replication, member.name),
+            keys=Keys.of(scenario.seed, self.replication, member.name, antithetic=scenario.antithetic),
             traffic=Poisson(((0.0, 0.0),)) if traffic is None else traffic,
             service=convert.to_service(member),
             first_service=convert.to_first_service(member),
@@ -397,7 +397,8 @@ class World:
 
     def key(self, name: str, path: str) -> tuple[int, int]:
         """The key of such a stream."""
-        return stream_key(self.scenario.seed, self.replication, name, path)
+        scenario = self.scenario
+        return run_key(scenario.seed, self.replication, name, path, antithetic=scenario.antithetic)
 
 
 def _shape(pod: manifest.Pod) -> tuple[object, ...]:

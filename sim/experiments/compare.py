@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from protocol.errors import BadInput
 from protocol.manifest import hint
+from sim.estimates import pairs
 from sim.experiments.changes import Change, changes, same_is_unknown, version_changes
 from sim.experiments.differences import Difference, holm, independent, paired
 from sim.metrics import METRICS, Metric, Value, World
 from sim.records.reader import RunTables
 from sim.results import Results, load
 from sim.statistics import LEVEL, jackknife
+from sim.summary import warm_up_in, worlds_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +36,7 @@ class Compared:
 
     Attributes:
         metric, unit, kind, better: see `sim.metrics.Metric`.
-        n_a, n_b: replications.
+        n_a, n_b: replications; of antithetic ones their pairs.
         mean_a, mean_b: the means; of a ratio its estimate by the jackknife.
         difference: B - A, in the unit.
         low, high: its 95 % interval, not corrected for being one of several; None from one replication.
@@ -164,7 +166,7 @@ def compare(
             f"{first.directory} and {second.directory} are no pairs: {'; '.join(why_not)}. "
             "Unpaired (`--unpaired`) they are compared as independent runs, by Welch's method"
         )
-    worlds = _worlds(first), _worlds(second)
+    worlds = _worlds(first, second), _worlds(second, first)
     symbols = [
         {"TOKEN": run.provenance["token"], "GAS": run.provenance["gas_token"]} for run in (first, second)
     ]
@@ -175,7 +177,10 @@ def compare(
         try:
             if units[0] != units[1]:
                 raise _NothingToCompare(f"is in {units[0]} in A and in {units[1]} in B")
-            values = [_values(metric, of, which) for of, which in zip(worlds, "AB", strict=True)]
+            values = [
+                _values(metric, of, which, antithetic=bool(run.provenance.get("antithetic")))
+                for of, run, which in zip(worlds, (first, second), "AB", strict=True)
+            ]
         except _NothingToCompare as reason:
             left_out[metric.name] = str(reason)
             continue
@@ -183,8 +188,15 @@ def compare(
         found.append((metric, units[0], difference))
     if (chosen and left_out) or not found:
         raise BadInput("\n".join(f"{name}: cannot be compared: it {why}" for name, why in left_out.items()))
-    rows = _judged(found, (len(worlds[0]), len(worlds[1])), equivalent)
+    counts = [
+        len(of) // (2 if run.provenance.get("antithetic") else 1)
+        for of, run in zip(worlds, (first, second), strict=True)
+    ]
+    rows = _judged(found, (counts[0], counts[1]), equivalent)
     notes = []
+    lengths = [warm_up_in(run.provenance).length_ns for run in (first, second)]
+    if lengths[0] != lengths[1]:
+        notes.append("the warm-ups differ: steady-state metrics leave out the longer one in both")
     if unpaired and not why_not:
         notes.append(
             "these runs are pairs: without --unpaired the intervals would be those of paired differences"
@@ -242,29 +254,31 @@ def _not_paired(a: Results, b: Results) -> list[str]:
         for name, words in what.items()
         if a.provenance[name] != b.provenance[name]
     ]
+    if bool(a.provenance.get("antithetic")) != bool(b.provenance.get("antithetic")):
+        why.append("antithetic replications against independent ones")
     return why + [str(change) for change in version_changes(a.provenance, b.provenance)]
 
 
-def _worlds(run: Results) -> list[World]:
-    origin, tables = run.provenance, RunTables(run.directory)
-    decimals, gas_decimals = origin["decimals"], origin["gas_decimals"]
-    return [
-        World(tables, number, decimals=decimals, gas_decimals=gas_decimals) for number in tables.replications
-    ]
+def _worlds(run: Results, other: Results) -> list[World]:
+    """The replications of a run, with a warm-up that is long enough for both."""
+    warm_up = warm_up_in(run.provenance).together(warm_up_in(other.provenance))
+    return worlds_of(RunTables(run.directory), run.provenance, warm_up)
 
 
-def _values(metric: Metric, worlds: list[World], which: str) -> list[float]:
-    """The metric's value in each replication; of a ratio its pseudo-values."""
+def _values(metric: Metric, worlds: list[World], which: str, *, antithetic: bool) -> list[float]:
+    """The metric's value in each replication, or antithetic pair; of a ratio its pseudo-values."""
     measured: list[Value] = [metric.of(world) for world in worlds]
     for number, value in enumerate(measured):
         if value is None or not all(map(math.isfinite, value if isinstance(value, tuple) else (value,))):
             raise _NothingToCompare(
                 f"has no value in replication {number} of {which} (too few observations, or nothing to measure)"
             )
-    pairs = [value for value in measured if isinstance(value, tuple)]
-    if not pairs:
+    if antithetic:
+        measured = pairs(measured)
+    parts = [value for value in measured if isinstance(value, tuple)]
+    if not parts:
         return [float(value) for value in measured if isinstance(value, (int, float))]
-    values = jackknife([above for above, _ in pairs], [below for _, below in pairs])
+    values = jackknife([above for above, _ in parts], [below for _, below in parts])
     if values is None:
         raise _NothingToCompare(f"is a ratio to nothing in {which}, or to nothing without one replication")
     return values

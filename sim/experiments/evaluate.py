@@ -16,12 +16,13 @@ import platform
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Self
 
 from protocol.errors import BadInput
+from sim.estimates import settled, values_of
 from sim.metrics import METRICS, Value, World
 from sim.records.directory import versions
 from sim.records.reader import RunTables
@@ -33,6 +34,7 @@ from sim.scenario.policies import origin
 from sim.scenario.resolve import input_files
 from sim.simulation import simulate
 from sim.summary import conservation
+from sim.warm_up import Series
 
 CACHE: Final = Path("sweeps/.cache")
 """Where evaluations are kept, below the working folder."""
@@ -55,14 +57,18 @@ class Evaluation:
     Attributes:
         metrics: every metric by name: a number, the two parts of a ratio, or None where there is nothing to measure.
         warnings: what makes the figures mean something else than usual, in words.
+        series: what steady-state metrics are made of, where the warm-up is `auto` and so depends on others too; their
+            values in `metrics` are then those of a warm-up by this replication alone.
     """
 
     metrics: dict[str, Value]
     warnings: tuple[str, ...] = ()
+    series: dict[str, Series] = field(default_factory=dict)
 
     def to_record(self) -> dict[str, Any]:
         """As plain JSON holds it; floats lose nothing."""
-        return {"metrics": self.metrics, "warnings": list(self.warnings)}
+        series = {name: one.to_record() for name, one in self.series.items()}
+        return {"metrics": self.metrics, "warnings": list(self.warnings), "series": series}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -71,7 +77,8 @@ class Evaluation:
             name: (value[0], value[1]) if isinstance(value, (list, tuple)) else value
             for name, value in record["metrics"].items()
         }
-        return cls(metrics, tuple(record["warnings"]))
+        series = {name: Series.from_record(one) for name, one in record["series"].items()}
+        return cls(metrics, tuple(record["warnings"]), series)
 
 
 def evaluate(
@@ -91,7 +98,7 @@ def evaluate(
 
     Returns:
         a value for each metric of `sim.metrics`: a number, a pair (above, below) for a ratio, None where there is
-        nothing to measure.
+        nothing to measure. With `warm_up: auto` the warm-up of steady-state metrics is that of this replication alone.
 
     Raises:
         BadInput: the scenario or an argument is wrong; nothing was run.
@@ -124,7 +131,10 @@ def _overrides(said: Overrides) -> list[str | Override]:
 def essential(scenario: Scenario) -> Scenario:
     """The scenario without what changes no metric: its sweep, how many replications, words, and rows that are not read here."""
     quiet = scenario.output.model_copy(update={"requests_share": Fraction(0), "events": False})
-    return scenario.model_copy(update={"sweep": None, "replications": 1, "about": "", "output": quiet})
+    count = 2 if scenario.antithetic else 1
+    return scenario.model_copy(
+        update={"sweep": None, "replications": count, "until": None, "about": "", "output": quiet}
+    )
 
 
 def measure(scenario: Scenario, replication: int) -> Evaluation:
@@ -139,14 +149,27 @@ def measure(scenario: Scenario, replication: int) -> Evaluation:
             raise KeyboardInterrupt
         tables = RunTables(Path(folder))
         tokens = scenario.tokens
-        world = World(tables, replication, decimals=tokens.payment.decimals, gas_decimals=tokens.gas.decimals)
+        world = World(
+            tables,
+            replication,
+            decimals=tokens.payment.decimals,
+            gas_decimals=tokens.gas.decimals,
+            warm_up=scenario.warm_up_said,
+        )
         metrics = {metric.name: _exact(metric.of(world)) for metric in METRICS}
+        series = {}
+        if scenario.warm_up == "auto":
+            series = {metric.name: metric.series(world) for metric in METRICS if metric.series is not None}
         broken = list(outcome.violations)
         broken += [f"{law['law']}: {law['left']} and {law['right']} {law['unit']}"
                    for law in conservation(tables, replication) if law["residual"]]  # fmt: skip
     if broken:
         raise BrokenReplication(f"an invariant of the simulation broke (a bug): {'; '.join(broken[:3])}")
-    return Evaluation(metrics, outcome.warnings)
+    found = Evaluation(metrics, outcome.warnings, series)
+    if series:
+        alone = settled([found], every_ns=scenario.output.sampling_ns)
+        metrics.update({name: _exact(values_of(name, [found], alone)[0]) for name in series})
+    return found
 
 
 def _exact(value: Value) -> Value:

@@ -21,7 +21,7 @@ from sim.results import Results, load
 from sim.runner import InvariantBroken, run
 
 if TYPE_CHECKING:
-    from sim.runner import Progress
+    from sim.replications import Progress
 
 Row = dict[str, Any]
 BLOCK: Final = 10_000

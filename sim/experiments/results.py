@@ -27,9 +27,14 @@ def load_sweep(directory: str | Path = "sweeps/latest") -> SweepResults:
         BadInput: it is not the directory of a sweep.
     """
     path = Path(directory)
-    if not (path / PROVENANCE).is_file() or not (path / SUMMARY).is_file():
+    if not is_sweep(path):
         raise BadInput(f"{path}: is not a sweep's directory: it holds no {SUMMARY} with a {PROVENANCE}")
     return SweepResults(path)
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a directory holds what a sweep leaves."""
+    return (path / PROVENANCE).is_file() and (path / SUMMARY).is_file()
 
 
 class SweepResults:
@@ -55,6 +60,12 @@ class SweepResults:
     def failures(self) -> list[dict[str, Any]]:
         """Evaluations that failed: point, its parameters, replication and the reason."""
         return list(self.provenance["failures"])
+
+    @property
+    def imprecise(self) -> list[dict[str, Any]]:
+        """Points whose `until` was not reached: `point`, and `sim.estimates.Precision`."""
+        found = self.provenance["precision"]
+        return [{"point": number, **one} for number, one in enumerate(found) if one and not one["reached"]]
 
     @property
     def interrupted(self) -> bool:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sim.metrics import METRICS
+from sim.estimates import estimate, settled, single, values_of
+from sim.metrics import METRICS, Value
 from sim.scenario.overrides import value_text
 from sim.scenario.ranges import numbers
-from sim.summary import estimate, single
 
 if TYPE_CHECKING:
     from sim.experiments.designs import Point
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario
     from sim.scenario.fields import Quantity
     from sim.statistics import Estimate
+    from sim.warm_up import WarmUp
 
 POINTS: Final = "points.parquet"
 RESULTS: Final = "results.parquet"
@@ -45,6 +46,7 @@ def write_tables(
     evaluations: Evaluations,
     kinds: Mapping[str, Quantity | None],
     token: Scenario,
+    counts: Sequence[int],
 ) -> dict[str, str]:
     """Write the three tables and return the SHA-256 of each.
 
@@ -54,13 +56,19 @@ def write_tables(
         evaluations: those there are; an estimate of a point that misses one is null.
         kinds: of amount that the keys hold.
         token: any scenario of the sweep, for the symbols of its tokens.
+        counts: replications of each point.
     """
+    own = [
+        [evaluations.get((point.number, number)) for number in range(count)]
+        for point, count in zip(points, counts, strict=True)
+    ]
+    values = [_values(point.scenario, found) for point, found in zip(points, own, strict=True)]
     parameters = parameters_table(points, kinds)
     symbols = {"TOKEN": token.payment_token.symbol, "GAS": token.gas_token.symbol}
     tables = {
         POINTS: parameters,
-        RESULTS: _results(points, evaluations, parameters),
-        SUMMARY: _summary(points, evaluations, parameters, symbols),
+        RESULTS: _results(points, values, parameters),
+        SUMMARY: _summary(points, values, parameters, symbols),
     }
     hashes = {}
     for name, table in tables.items():
@@ -97,31 +105,61 @@ def _column(values: Sequence[Any]) -> pa.Array:
     return pa.array([value if kinds == {str} else value_text(value) for value in values], pa.string())
 
 
-def _results(points: Sequence[Point], evaluations: Evaluations, parameters: pa.Table) -> pa.Table:
-    asked = sorted(evaluations)
+Values = Mapping[str, list["Value"]]
+"""Of a point: each metric in each of its replications, None where it has no value or is missing."""
+
+
+def _values(scenario: Scenario, found: Sequence[Evaluation | None]) -> tuple[list[int], Values]:
+    """Which replications of a point there are, and its metrics in all of them, with the warm-up they have together."""
+    there = [one for one in found if one is not None]
+    warm_up = warm_up_of(scenario, there)
+    known = {metric.name: iter(values_of(metric.name, there, warm_up)) for metric in METRICS}
+    numbers = [number for number, one in enumerate(found) if one is not None]
+    return numbers, {
+        name: [None if one is None else next(values) for one in found] for name, values in known.items()
+    }
+
+
+def warm_up_of(scenario: Scenario, there: Sequence[Evaluation]) -> WarmUp | None:
+    """The warm-up of a point whose replications find it together; None where the scenario says it."""
+    if scenario.warm_up != "auto" or not there:
+        return None
+    return settled(there, every_ns=scenario.output.sampling_ns)
+
+
+def _results(
+    points: Sequence[Point], values: Sequence[tuple[list[int], Values]], parameters: pa.Table
+) -> pa.Table:
+    asked = [
+        (point.number, number) for point, (there, _) in zip(points, values, strict=True) for number in there
+    ]
     rows = parameters.take(pa.array([point for point, _ in asked], pa.int64()))
     columns = {name: rows[name] for name in rows.column_names}
     columns["replication"] = pa.array([replication for _, replication in asked], pa.int32())
     columns["seed"] = pa.array([points[point].scenario.seed for point, _ in asked], pa.int64())
+    columns["n"] = pa.array([len(values[point][0]) for point, _ in asked], pa.int32())
     for metric in METRICS:
-        values = [evaluations[key].metrics[metric.name] for key in asked]
-        columns[metric.name] = pa.array([single(value) for value in values], pa.float64())
-        if metric.kind == "ratio":
+        found = [values[point][1][metric.name][replication] for point, replication in asked]
+        columns[metric.name] = pa.array([single(value) for value in found], pa.float64())
+        if metric.parts:
             for part, name in enumerate(("above", "below")):
-                parts = [value[part] if isinstance(value, tuple) else None for value in values]
+                parts = [value[part] if isinstance(value, tuple) else None for value in found]
                 columns[f"{metric.name}.{name}"] = pa.array(parts, pa.float64())
     return pa.table(columns)
 
 
 def _summary(
-    points: Sequence[Point], evaluations: Evaluations, parameters: pa.Table, symbols: Mapping[str, str]
+    points: Sequence[Point],
+    values: Sequence[tuple[list[int], Values]],
+    parameters: pa.Table,
+    symbols: Mapping[str, str],
 ) -> pa.Table:
     rows = parameters.take(pa.array([point.number for point in points for _ in METRICS], pa.int64()))
     columns = {name: rows[name] for name in rows.column_names}
     found: list[Estimate] = []
-    for point in points:
-        own = [evaluations.get((point.number, number)) for number in range(point.scenario.replications)]
-        found += [estimate([one.metrics[metric.name] if one else None for one in own]) for metric in METRICS]
+    for point, (_, own) in zip(points, values, strict=True):
+        pairs = point.scenario.antithetic
+        found += [estimate(own[metric.name], antithetic=pairs) for metric in METRICS]
     count = len(points)
     columns["metric"] = pa.array([metric.name for metric in METRICS] * count, pa.string())
     columns["unit"] = pa.array(

@@ -60,6 +60,7 @@ class Failure:
 
 def completed(
     tasks: Mapping[str, Task],
+    more: Callable[[], Mapping[str, Task]] = dict,
     *,
     workers: int,
     scheduler: str | None,
@@ -69,7 +70,8 @@ def completed(
     """Carry out tasks and yield each key with what came of it, as they end; until all have, or `stop` is raised.
 
     Args:
-        tasks: by the keys that their evaluations are kept under.
+        tasks: by the keys that their evaluations are kept under, at least one.
+        more: asked after each that ended for others that are now to be carried out.
         workers: processes to start, 1 or more; not used with a scheduler.
         scheduler: address of a cluster's scheduler.
         stop: looked at all the time.
@@ -80,16 +82,20 @@ def completed(
         PortError: the scheduler does not answer, or no longer.
     """
     with ExitStack() as stack:
-        client = stack.enter_context(_client(stack, min(workers, len(tasks)), scheduler, notice))
+        client = stack.enter_context(_client(stack, workers, scheduler, notice))
         done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         waiting: dict[
             str, tuple[str, Future[Any]]
         ] = {}  # one that nobody holds is forgotten by the scheduler
-        for key, task in tasks.items():
-            name = f"evaluate-{key}"
-            future = client.submit(carry_out, key, task.scenario, task.replication, key=name, pure=False)
-            waiting[name] = key, future
-            future.add_done_callback(done.put)
+
+        def submit(tasks: Mapping[str, Task]) -> None:
+            for key, task in tasks.items():
+                name = f"evaluate-{key}"
+                future = client.submit(carry_out, key, task.scenario, task.replication, key=name, pure=False)
+                waiting[name] = key, future
+                future.add_done_callback(done.put)
+
+        submit(tasks)
         while waiting and not stop.value:
             try:
                 future = done.get(timeout=LOOK_S)
@@ -101,6 +107,7 @@ def completed(
                 raise _gone(scheduler)
             key, _ = waiting.pop(str(future.key))
             yield key, _result(future)
+            submit(more())
         if waiting and scheduler is not None:
             client.cancel([future for _, future in waiting.values()])
 

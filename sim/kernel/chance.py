@@ -55,8 +55,10 @@ def uniforms(k0, k1, index):  # type: ignore[no-untyped-def]
     """See `draws.uniforms`."""
     i = uint64(index)
     zero = uint64(0)
-    a, b, c, d = philox(i & _LOW, i >> _HALF, zero, zero, uint64(k0), uint64(k1))
-    return _unit(a, b), _unit(c, d)
+    k = uint64(k1)
+    flip = k >> _HALF
+    a, b, c, d = philox(i & _LOW, i >> _HALF, zero, zero, uint64(k0), k & _LOW)
+    return _unit(a ^ flip, b ^ flip), _unit(c ^ flip, d ^ flip)
 
 
 @inline

@@ -4,6 +4,9 @@ A stream is a key of 64 bits made from (seed, replication, stream name, path in 
 a stream is the pair of uniforms that belongs to its thing number i (request, replica, state change). So a
 draw depends on nothing that is executed: not on the order of events, nor on what else is drawn.
 
+The antithetic stream of a key gives 1 - u where that gives u: every bit of its words is the other one. Its key is
+the same with the bits above the second word set.
+
 Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 """
 
@@ -21,6 +24,8 @@ MASK: Final = 0xFFFFFFFF
 
 GRID: Final = 1.0 / (1 << 52)
 """Uniforms are (n + 1/2) / 2^52: never 0 nor 1, and 1 - u is exact."""
+MIRRORED: Final = MASK << 32
+"""What is added to a key's second word for the antithetic stream: the upper half is what flips the words drawn."""
 
 
 def stream_key(seed: int, replication: int, stream: str, path: str) -> tuple[int, int]:
@@ -35,6 +40,21 @@ def stream_key(seed: int, replication: int, stream: str, path: str) -> tuple[int
         digest.update(raw)
     raw = digest.digest()
     return int.from_bytes(raw[:4], "big"), int.from_bytes(raw[4:], "big")
+
+
+def run_key(seed: int, replication: int, stream: str, path: str, *, antithetic: bool) -> tuple[int, int]:
+    """The key that a stream has in a replication.
+
+    Args:
+        seed: of the scenario.
+        replication: its number, from 0.
+        stream: its name.
+        path: of the thing that draws.
+        antithetic: replications are pairs 2k and 2k + 1, and the second of a pair draws 1 - u where the first draws u.
+    """
+    second = antithetic and replication % 2 == 1
+    key = stream_key(seed, replication - 1 if second else replication, stream, path)
+    return (key[0], key[1] | MIRRORED) if second else key
 
 
 def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -52,5 +72,7 @@ def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[in
 
 def uniforms(key: tuple[int, int], index: int) -> tuple[float, float]:
     """The two uniforms in (0, 1) of counter `index` (0 to 2^64 - 1) of the stream `key`."""
-    a, b, c, d = philox((index & MASK, index >> 32, 0, 0), key)
+    flip = key[1] >> 32
+    words = philox((index & MASK, index >> 32, 0, 0), (key[0], key[1] & MASK))
+    a, b, c, d = (word ^ flip for word in words)
     return (((a << 32 | b) >> 12) + 0.5) * GRID, (((c << 32 | d) >> 12) + 0.5) * GRID

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Literal
 
 from protocol.errors import BadInput
 from protocol.units import NEVER_NS
-from sim.kernel.draws import stream_key
+from sim.kernel.draws import run_key
 from sim.laws import Constant, Law
 from sim.traffic import Traffic
 
@@ -111,15 +111,10 @@ class Keys:
     retries: tuple[int, int]
 
     @staticmethod
-    def of(seed: int, replication: int, path: str) -> Keys:
-        """Keys of the pod at `path` in the scenario, in replication `replication` of `seed`."""
-        return Keys(
-            stream_key(seed, replication, "requests", path),
-            stream_key(seed, replication, "bursts", path),
-            stream_key(seed, replication, "start_up", path),
-            stream_key(seed, replication, "dispatch", path),
-            stream_key(seed, replication, "retries", path),
-        )
+    def of(seed: int, replication: int, path: str, *, antithetic: bool = False) -> Keys:
+        """Keys of the pod at `path` in the scenario, in replication `replication` of `seed`; see `run_key`."""
+        names = (field.name for field in fields(Keys))
+        return Keys(*(run_key(seed, replication, name, path, antithetic=antithetic) for name in names))
 
 
 @dataclass(frozen=True, slots=True)

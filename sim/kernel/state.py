@@ -113,8 +113,8 @@ POD = np.dtype([
     ("traffic", "i8"), ("done_rep", "i8"), ("law_first", "i8"), ("law_service", "i8"),
     ("bytes_in", "i8"), ("bytes_out", "i8"), ("request_bytes", "i8"), ("response_bytes", "i8"),
     ("patience", "i8"), ("trip_ns", "i8"),  # how long the facade sees a client wait; to the client and back
-    ("key_r0", "u4"), ("key_r1", "u4"), ("key_b0", "u4"), ("key_b1", "u4"),
-    ("key_s0", "u4"), ("key_s1", "u4"), ("key_d0", "u4"), ("key_d1", "u4"),
+    ("key_r0", "u8"), ("key_r1", "u8"), ("key_b0", "u8"), ("key_b1", "u8"),
+    ("key_s0", "u8"), ("key_s1", "u8"), ("key_d0", "u8"), ("key_d1", "u8"),
     # Timers of the rarer events.
     ("stage_ns", "i8"), ("stage_rep", "i8"), ("expire_ns", "i8"), ("deadline_ns", "i8"),
     ("tick_ns", "i8"), ("apply_ns", "i8"), ("zero_since", "i8"), ("wait_limit", "i8"),
@@ -133,7 +133,7 @@ POD = np.dtype([
     ("line_head", "i8"), ("line_tail", "i8"), ("give_up_ns", "i8"),
     ("retries", "i8"), ("law_backoff", "i8"), ("backoff_times", "f8"), ("retry_root", "i8"), ("retry_ns", "i8"),
     ("clients_ns", "i8"), ("n_waiting", "i8"), ("retried", "i8"), ("lost", "i8"),
-    ("key_t0", "u4"), ("key_t1", "u4"),
+    ("key_t0", "u8"), ("key_t1", "u8"),
     # What it took replicas to become ready.
     ("warmed", "i8"), ("scheduling_ns", "i8"), ("pull_ns", "i8"), ("decryption_ns", "i8"), ("application_ns", "i8"),
 ])

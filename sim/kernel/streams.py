@@ -36,7 +36,7 @@ class Stream:
     __slots__ = ("_drawn", "_key", "_ready", "_size")
 
     def __init__(self, key: tuple[int, int]) -> None:
-        self._key = np.array(key, np.uint32)
+        self._key = np.array(key, np.uint64)
         self._drawn = 0  # how many were taken or are ready
         self._ready: list[float] = []  # those that are, the next one last
         self._size = 4

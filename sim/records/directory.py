@@ -58,6 +58,9 @@ class Ending:
         token, gas_token: symbols of the payment and the gas token.
         decimals, gas_decimals: base units in one of them, as a power of ten.
         not_modelled: what this simulator leaves out, a sentence each.
+        antithetic: whether replications are pairs.
+        warm_up: what is left out of steady-state figures, as `sim.warm_up.WarmUp` writes it.
+        precision: how near a half-width that was asked for came, as `sim.estimates.Precision` writes it; None: none was asked.
         notes: anything else worth keeping, such as hashes of policies.
     """
 
@@ -75,6 +78,9 @@ class Ending:
     gas_token: str = "ETH"
     gas_decimals: int = 18
     not_modelled: tuple[str, ...] = ()
+    antithetic: bool = False
+    warm_up: dict[str, Any] | None = None
+    precision: dict[str, Any] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
 

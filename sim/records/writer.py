@@ -35,6 +35,19 @@ HELD_AS_TUPLES: Final = 50_000
 Row = tuple[Any, ...] | Mapping[str, Any]
 
 
+def forget(directory: Path, replication: int) -> None:
+    """Remove the tables of one replication, whose writer is closed.
+
+    Args:
+        directory: the run's directory.
+        replication: its number.
+    """
+    for part in (directory / "tables").glob(f"*/{replication:04d}-*.parquet"):
+        part.unlink()
+        if not any(part.parent.iterdir()):
+            part.parent.rmdir()
+
+
 class RunWriter:
     """Writes the tables of one replication.
 

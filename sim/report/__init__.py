@@ -1,6 +1,7 @@
-"""One HTML page about a run: offline, printable, light and dark, every plot with its numbers beneath.
+"""One HTML page about a run, or about a sweep: offline, printable, light and dark, every plot with its numbers beneath.
 
-Belongs here: reading a run for drawing (`data`), plots (`plots_*`), the look (`style`) and the page (`page`).
+Belongs here: reading a run for drawing (`data`), plots (`plots_*`), those that notebooks share (`charts`), the look
+(`style`) and the pages (`page`, `sweep_page`).
 Does not: metrics and estimates (`sim.metrics`, `sim.statistics`), which the page only shows.
 """
 

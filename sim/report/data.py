@@ -87,7 +87,7 @@ class RunData:
         self.token: str = self.provenance["token"]
         self.unit = float(10 ** int(self.provenance["decimals"]))
         self.start_ns = int(self.provenance["start_ns"])
-        self.names = {table: self.tables.rows(table) for table in ("providers", "publishers")}
+        self._pods: dict[int, Pods] = {}
 
     @property
     def basis(self) -> str:
@@ -98,6 +98,14 @@ class RunData:
             if count == 1
             else f"{count} replications, bands are 95 % intervals"
         )
+
+    @property
+    def whole_basis(self) -> str:
+        """The same of what is added up over all parties."""
+        first = self.replications[0]
+        parties = [(len(self.tables.rows(f"{word}s", first)), word) for word in ("publisher", "provider")]
+        said = " and ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in parties)
+        return f"{said}, {self.basis}"
 
     @cached_property
     def time(self) -> TimeUnit:
@@ -127,16 +135,19 @@ class RunData:
             np.unique(self.tables.rows("samples", number).ints("time_ns")) for number in self.replications
         ]
 
-    def series(self, column: str, *, money: bool = False) -> Floats:
+    def series(self, column: str, *, money: bool = False, hosted: bool | None = None) -> Floats:
         """A column of `samples` summed over providers: a row a replication, a column an instant.
 
         Args:
             column: which.
             money: in base units, to be given in tokens.
+            hosted: only of pods at a provider, or only of those that are not deployed; None: of all.
         """
         lines = []
         for number, instants in zip(self.replications, self._instants_ns, strict=True):
             rows = self.tables.rows("samples", number)
+            if hosted is not None:
+                rows = rows.where(rows.is_name("provider", [""]) != hosted)
             place = np.searchsorted(instants, rows.ints("time_ns"))
             line = np.bincount(place, weights=rows.floats(column), minlength=len(instants))
             lines.append(line[: len(self.instants)])
@@ -152,35 +163,54 @@ class RunData:
         last = len(self.instants) - 1
         return sorted({round(place * last / (count - 1)) for place in range(count)}) if last > 0 else [0]
 
+    @property
+    def instants_ns(self) -> Ints:
+        """The sampling instants that every replication reached [Unix ns]."""
+        return min(self._instants_ns, key=len)
+
     @cached_property
+    def ends_ns(self) -> dict[int, int]:
+        """The last sampling instant of each replication [Unix ns]: how far it was watched."""
+        return {
+            number: int(instants[-1])
+            for number, instants in zip(self.replications, self._instants_ns, strict=True)
+        }
+
+    @property
     def pods(self) -> Pods:
         """The pods of the first replication: later ones have the same pods, and points of many runs hide each other."""
-        number = self.replications[0]
+        return self.pods_in(self.replications[0])
+
+    def pods_in(self, number: int) -> Pods:
+        """The pods of one replication, in the scenario's order, which is that of every replication."""
+        if number in self._pods:
+            return self._pods[number]
         publishers = self.tables.rows("publishers", number)
         names = [str(name) for name in publishers.table["pod"].to_pylist()]
         deployments = self.tables.rows("deployments", number)
         cold = deployments.sum_by("pod", "cold")
         cost = self.tables.rows("channels", number)
         owed, unpaid = cost.sum_by("pod", "owed"), cost.sum_by("pod", "unpaid")
-        return Pods(
+        self._pods[number] = Pods(
             names,
             [str(name) for name in publishers.table["group"].to_pylist()],
             publishers.floats("served"),
             np.array([cold.get(name, 0) for name in names], dtype=np.float64),
             np.array([(owed.get(name, 0) - unpaid.get(name, 0)) / self.unit for name in names]),
-            self._medians_ms("all", number, names),
-            self._medians_ms("cold", number, names),
+            self.quantiles_ms("all", number, names, 0.5),
+            self.quantiles_ms("cold", number, names, 0.5),
         )
+        return self._pods[number]
 
-    def _medians_ms(self, kind: str, replication: int, names: list[str]) -> Floats:
-        """Each pod's own median latency of a kind, in the order of `names`; NaN without any."""
+    def quantiles_ms(self, kind: str, replication: int, names: list[str], prob: float) -> Floats:
+        """Each pod's own latency quantile of a kind, in the order of `names`; NaN where it has too few requests."""
         rows = self.tables.rows("latency", replication)
         rows = rows.where(rows.is_name("kind", [kind]))
         codes, known = rows.codes("pod")
-        medians = sketch_quantiles_ms(
-            codes, rows.ints("bucket"), rows.ints("requests"), 0.5, groups=len(known)
+        values = sketch_quantiles_ms(
+            codes, rows.ints("bucket"), rows.ints("requests"), prob, groups=len(known)
         )
-        found = dict(zip(known, medians.tolist(), strict=True))
+        found = dict(zip(known, values.tolist(), strict=True))
         return np.array([found.get(name, np.nan) for name in names], dtype=np.float64)
 
     def sketch(self, kind: str, replication: int) -> tuple[Ints, Ints]:

@@ -8,23 +8,32 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 
 from sim.records.directory import REPORT
-from sim.report import plots_parties, plots_time
+from sim.report import plots_channels, plots_latency, plots_market, plots_method, plots_parties, plots_time
 from sim.report.data import RunData
-from sim.report.style import Plot, look
+from sim.report.style import Absent, Plot, look
 from sim.summary import SECTIONS, number_text, span_text, unit_text, value_text
 
 if TYPE_CHECKING:
     from sim.records.reader import RunTables
 
 DRAWN: Final = (
-    plots_time.money,
+    plots_time.deployments,
     plots_time.replicas,
     plots_time.requests,
-    plots_parties.latency,
+    plots_time.money,
+    plots_market.prices,
+    plots_latency.latency,
+    plots_latency.latency_pods,
+    plots_latency.cold,
     plots_parties.pods,
-    plots_time.removals,
-    plots_parties.revenue,
     plots_parties.cost,
+    plots_latency.cost_latency,
+    plots_parties.revenue,
+    plots_channels.survival,
+    plots_channels.removals,
+    plots_channels.overrun,
+    plots_method.warm_up,
+    plots_method.running_mean,
 )
 HEADLINES: Final = (
     "requests_served",
@@ -47,28 +56,34 @@ def write_report(directory: Path, *, tables: RunTables | None = None) -> Path:
         tables: its tables, where they are read already.
     """
     run = RunData(directory, tables)
-    template = jinja2.Environment(
+    return write_page("page.html", _content(run), directory / REPORT)
+
+
+def write_page(template: str, content: dict[str, Any], path: Path) -> Path:
+    """A template of this package with its content, whole from the moment it has its name."""
+    text = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
-    ).get_template("page.html")  # fmt: skip
-    path = directory / REPORT
+    ).get_template(template).render(content)  # fmt: skip
     unfinished = path.with_suffix(".partial")
-    unfinished.write_text(template.render(_content(run)), encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)
     return path
 
 
-def draw(run: RunData) -> list[Plot]:
-    """Every plot that this run has anything for."""
+def draw(run: RunData) -> tuple[list[Plot], list[Absent]]:
+    """Every plot that this run has anything for, and which it has not."""
     if not run.replications or not len(run.instants):
-        return []
+        return [], []
     with look():
-        return [plot for plot in (make(run) for make in DRAWN) if plot is not None]
+        made = [make(run) for make in DRAWN]
+    return [one for one in made if isinstance(one, Plot)], [one for one in made if isinstance(one, Absent)]
 
 
 def _content(run: RunData) -> dict[str, Any]:
     summary, origin = run.summary, run.provenance
     metrics = summary["metrics"]
+    plots, absent = draw(run)
     return {
         "name": summary["scenario"],
         "seed": summary["seed"],
@@ -81,14 +96,15 @@ def _content(run: RunData) -> dict[str, Any]:
         "interrupted": summary["interrupted"],
         "complete": f"{summary['complete_share']:.1%}",
         "headlines": [_shown(metrics[name]) for name in HEADLINES],
-        "plots": draw(run),
+        "plots": plots,
+        "absent": absent,
         "sections": [
             (title, [_shown(entry) for entry in metrics.values() if entry["section"] == section])
             for section, title in SECTIONS.items()
         ],
         "laws": _laws(summary["conservation"]),
         "not_modelled": summary["not_modelled"],
-        "origin": _origin(origin),
+        "origin": origin_of(origin),
     }
 
 
@@ -121,13 +137,14 @@ def _laws(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def _origin(origin: dict[str, Any]) -> list[tuple[str, str]]:
+def origin_of(origin: dict[str, Any], wall: str = "wall time of the simulation") -> list[tuple[str, str]]:
+    """Where a run or a sweep comes from, as terms and what they are."""
     source = origin["source"]
     changed = " with changes not committed" if source["changed"] else ""
     machine = origin["machine"]
     return [
         ("started", origin["started"]),
-        ("wall time of the simulation", f"{number_text(round(origin['wall_s'], 2))} s"),
+        (wall, f"{number_text(round(origin['wall_s'], 2))} s"),
         ("source", f"commit {source['commit']}{changed}" if source["commit"] else "no commit is known"),
         ("Python", origin["python"]),
         ("packages", ", ".join(f"{name} {version}" for name, version in origin["packages"].items())),

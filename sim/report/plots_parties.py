@@ -1,4 +1,4 @@
-"""Plots of distributions: latency, pods, cost, and the providers' revenue."""
+"""Plots of pods and providers: who was busy, what it cost, and who earned it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from sim.report.data import RunData, band, by_group, quantile_places
 from sim.report.style import (
     DASHES,
     INKS,
+    MARKS,
     SERIES,
+    Absent,
     Plot,
     figure,
     legend_above,
@@ -29,88 +31,15 @@ if TYPE_CHECKING:
 
 MAX_PODS: Final = 800
 """Pods drawn as points: more are spread evenly over those sorted by their requests."""
-MARKS: Final = ("o", "s", "^", "D", "v", "P")
 
 
-def latency(run: RunData) -> Plot | None:
-    """Distribution of latency, pooled and of cold starts; None when nothing was answered."""
-    ends = run.range_ms()
-    if ends is None:
-        return None
-    at_ms = np.geomspace(ends[0], ends[1], 160)
-    drawn, (left, right) = figure(2, height=2.6)
-    total, tail = 0, False
-    for place, (kind, label) in enumerate((("all", "all answered"), ("cold", "waited for a start"))):
-        shares, count = run.ecdf(kind, at_ms)
-        if not count:
-            continue
-        total += count if kind == "all" else 0
-        shown = band(shares)
-        colour = INKS[("blue", "orange")[place]]
-        left.plot(at_ms, shown.mean * 100, color=colour, linestyle=DASHES[place], label=label)
-        beyond = (1 - shown.mean) * 100
-        seen = beyond * count > 100 * 99.5  # a tail of under 100 requests is not drawn
-        tail = tail or bool(seen.any())
-        right.plot(at_ms[seen], beyond[seen], color=colour, linestyle=DASHES[place], label=label)
-        if shown.low is not None and shown.high is not None:
-            left.fill_between(at_ms, shown.low * 100, shown.high * 100, color=colour, alpha=0.18, linewidth=0)
-            low, high = (np.maximum((1 - side) * 100, 1e-6) for side in (shown.high, shown.low))
-            right.fill_between(at_ms[seen], low[seen], high[seen], color=colour, alpha=0.18, linewidth=0)
-    log_axis(left, "x")
-    log_axis(right, "x")
-    log_axis(right, "y")
-    left.set_ylim(0, 101)
-    if not tail:
-        right.set_ylim(1, 100)  # so few requests leave nothing to take the limits from
-    left.set_ylabel("answered within [%]")
-    right.set_ylabel("took longer [%]")
-    for axes in (left, right):
-        axes.set_xlabel("latency [ms]")
-        legend_above(axes, 2)
-    metrics = {name: run.metric(name) for name in run.summary["metrics"] if "latency" in name}
-    sentence = (
-        f"Half of all answers came within {_ms(metrics['latency_p50_ms'])}, 99 % within "
-        f"{_ms(metrics['latency_p99_ms'])}; of those that waited for a start, half within "
-        f"{_ms(metrics['cold_latency_p50_ms'])}, and in the median pod within "
-        f"{_ms(metrics['cold_latency_p50_pod_ms'])}. On the right the same tail, down to the last 100 requests. "
-        f"All of it is as clients see it, the network included.{_start(run)}"
-    )
-    header = [
-        "quantile",
-        "all pods pooled [ms]",
-        "median pod [ms]",
-        "cold starts, pooled [ms]",
-        "cold, median pod [ms]",
-    ]
-    rows = [
-        [f"p{prob}", *(value_text(metrics[name.format(prob)]) for name in (
-            "latency_p{}_ms", "latency_p{}_pod_ms", "cold_latency_p{}_ms", "cold_latency_p{}_pod_ms"))]
-        for prob in (50, 95, 99)
-    ]  # fmt: skip
-    basis = (
-        f"{number_text(float(total))} requests in {number_text(float(len(run.pods.names)))} pods, {run.basis}"
-    )
-    return Plot("latency", "Latency and cold starts", sentence, svg_of(drawn, "latency"), header, rows, basis)
-
-
-def _start(run: RunData) -> str:
-    """What a replica's start was made of, as a sentence; nothing when none became ready."""
-    parts = {
-        part: run.metric(f"start_{part}_s") for part in ("scheduling", "pull", "decryption", "application")
-    }
-    if any(entry["mean"] is None for entry in parts.values()):
-        return ""
-    said = ", ".join(f"{part} {value_text(entry)} s" for part, entry in parts.items())
-    return f" A replica was ready after, on average: {said}."
-
-
-def pods(run: RunData) -> Plot | None:
-    """Each pod's cold share and median latency against how busy it is; None when no pod answered anything."""
+def pods(run: RunData) -> Plot | Absent:
+    """Each pod's cold share and median latency against how busy it is."""
     data = run.pods
     order = np.argsort(-data.served, kind="stable")
     order = order[data.served[order] > 0]
     if not len(order):
-        return None
+        return Absent("Pod by pod", "no pod answered anything")
     shown = order[quantile_places(len(order), MAX_PODS)]
     cold_share = np.divide(data.cold, data.served, out=np.zeros_like(data.cold), where=data.served > 0)
     drawn, (left, right) = figure(2, height=2.7)
@@ -162,13 +91,13 @@ def pods(run: RunData) -> Plot | None:
     )
 
 
-def cost(run: RunData) -> Plot | None:
-    """What each pod cost against its requests, log-log; None when nothing cost anything."""
+def cost(run: RunData) -> Plot | Absent:
+    """What each pod cost against its requests, log-log."""
     data = run.pods
     order = np.argsort(-data.served, kind="stable")
     order = order[(data.served[order] > 0) & (data.cost[order] > 0)]
     if not len(order):
-        return None
+        return Absent("Cost by pod", "no pod that answered anything paid for it")
     shown = order[quantile_places(len(order), MAX_PODS)]
     per_million = data.cost[order] / data.served[order] * 1e6
     drawn, (left, right) = figure(2, height=2.7, widths=(1.4, 1))
@@ -180,8 +109,18 @@ def cost(run: RunData) -> Plot | None:
     left.set_xlabel("requests answered, a pod")
     left.set_ylabel(f"cost of the pod [{run.token}]")
     legend_above(left, 5, marks=True)
-    sorted_cost = np.sort(per_million)
-    right.plot(sorted_cost, np.arange(1, len(order) + 1) / len(order) * 100, color=INKS["blue"])
+    every = [
+        (pods.cost / np.maximum(pods.served, 1) * 1e6)[(pods.served > 0) & (pods.cost > 0)]
+        for pods in map(run.pods_in, run.replications)
+    ]
+    every = [one for one in every if len(one)]
+    at = np.geomspace(min(float(one.min()) for one in every) * 0.98, max(map(np.max, every)) * 1.02, 160)
+    ranked = band(
+        np.array([np.searchsorted(np.sort(one), at, side="right") / len(one) for one in every]) * 100
+    )
+    right.plot(at, ranked.mean, color=INKS["blue"])
+    if ranked.low is not None and ranked.high is not None:
+        right.fill_between(at, ranked.low, ranked.high, color=INKS["blue"], alpha=0.18, linewidth=0)
     log_axis(right, "x")
     right.set_xlabel(f"cost of a million requests [{run.token}]")
     right.set_ylabel("pods up to this [%]")
@@ -219,12 +158,12 @@ def cost(run: RunData) -> Plot | None:
     )
 
 
-def revenue(run: RunData) -> Plot | None:
-    """Revenue by class of provider, and how evenly it is spread; None without providers."""
+def revenue(run: RunData) -> Plot | Absent:
+    """Revenue and profit by class of provider, and how evenly they are spread."""
     counts = {number: run.tables.rows("providers", number) for number in run.replications}
     first = counts[run.replications[0]]
     if not len(first):
-        return None
+        return Absent("Providers' revenue and profit", "there is no provider")
     groups = by_group([str(name) for name in first.table["group"].to_pylist()])
     earned = np.array([rows.floats("revenue") for rows in counts.values()]) / run.unit
     profit = np.array([rows.floats("profit") for rows in counts.values()]) / run.unit
@@ -245,30 +184,36 @@ def revenue(run: RunData) -> Plot | None:
     left.grid(axis="x", visible=False)
     plain_axis(left, "y")
     legend_above(left, 2)
-    held = np.array([_lorenz(row) for row in earned])
-    share = np.linspace(0, 100, held.shape[1])
-    shown = band(held * 100)
-    right.plot(
-        [0, 100], [0, 100], color=INKS["soft"], linewidth=0.8, linestyle=DASHES[2], label="all the same"
-    )
-    right.plot(share, shown.mean, color=INKS["blue"], label="these")
-    if shown.low is not None and shown.high is not None:
-        right.fill_between(share, shown.low, shown.high, color=INKS["blue"], alpha=0.18, linewidth=0)
-    right.set_xlim(0, 100)
-    right.set_ylim(0, 100)
-    right.set_xlabel("providers, poorest first [%]")
-    right.set_ylabel("their share of the revenue [%]")
-    legend_above(right, 2)
-    uneven = [value for value in (gini(row.tolist()) for row in earned) if value is not None]
-    spread = [value for value in (hhi(row.tolist()) for row in earned) if value is not None]
-    sentence = "No provider was paid anything."
-    if spread:
-        mean_hhi = float(np.mean(spread))
-        sentence = (
-            f"Providers claimed {value_text(run.metric('revenue'))} {run.token}. Its concentration is HHI "
-            f"{number_text(mean_hhi)}, as if {number_text(round(1 / mean_hhi, 1))} equal providers shared it among "
-            f"{len(first)}; the Gini coefficient is {number_text(float(np.mean(uneven)))}."
+    right.plot([0, 100], [0, 100], color=INKS["soft"], linewidth=0.8, linestyle=DASHES[2], label="equal")
+    least = 0.0
+    for place, (label, values) in enumerate((("revenue", earned), ("profit", profit))):
+        if not (values.sum(axis=1) > 0).all():  # shares of nothing, or of a loss
+            continue
+        shown = band(np.array([_lorenz(row) for row in values]) * 100)
+        colour = INKS[("blue", "green")[place]]
+        right.plot(
+            np.linspace(0, 100, len(first) + 1),
+            shown.mean,
+            color=colour,
+            linestyle=DASHES[place],
+            label=label,
         )
+        if shown.low is not None and shown.high is not None:
+            right.fill_between(
+                np.linspace(0, 100, len(first) + 1),
+                shown.low,
+                shown.high,
+                color=colour,
+                alpha=0.18,
+                linewidth=0,
+            )
+        least = min(least, float(shown.mean.min()))
+    right.set_xlim(0, 100)
+    right.set_ylim(least * 1.08, 100)
+    right.set_xlabel("providers, poorest first [%]")
+    right.set_ylabel("their share of the whole [%]")
+    legend_above(right, 3)
+    sentence = f"{_spread(run, earned)} {_profits(run, profit)}"
     header = [
         "class",
         "providers",
@@ -284,13 +229,44 @@ def revenue(run: RunData) -> Plot | None:
         for group, members in groups.items()
     ]  # fmt: skip
     basis = f"{len(first)} providers, {run.basis}"
-    return Plot("revenue", "Providers' revenue", sentence, svg_of(drawn, "revenue"), header, rows, basis)
+    return Plot(
+        "revenue", "Providers' revenue and profit", sentence, svg_of(drawn, "revenue"), header, rows, basis
+    )
 
 
 def _points(axes: Axes, x: Floats, y: Floats, label: str, place: int) -> None:
     """One class of pods: colour and mark both tell it apart."""
     colour, mark = INKS[SERIES[place % len(SERIES)]], MARKS[place % len(MARKS)]
     axes.scatter(x, y, s=9, marker=mark, color=colour, alpha=0.6, linewidths=0, label=label)
+
+
+def _spread(run: RunData, earned: Floats) -> str:
+    uneven = [value for value in (gini(row.tolist()) for row in earned) if value is not None]
+    if not uneven:
+        return "No provider was paid anything."
+    hhis = [value for value in (hhi(row.tolist()) for row in earned) if value is not None]
+    mean_hhi, count = float(np.mean(hhis)), earned.shape[1]
+    return (
+        f"Providers claimed {value_text(run.metric('revenue'))} {run.token}. Its concentration is HHI "
+        f"{number_text(mean_hhi)}, as if {number_text(round(1 / mean_hhi, 1))} equal providers shared it among "
+        f"{count}; the Gini coefficient is {number_text(float(np.mean(uneven)))}."
+    )
+
+
+def _profits(run: RunData, profit: Floats) -> str:
+    """How profit is spread. Shares need a whole: losses are left out of the index, and named."""
+    gains = np.maximum(profit, 0)
+    text = f"Their profit is {value_text(run.metric('profit'))} {run.token}"
+    losers = float((profit < 0).sum(axis=1).mean())
+    indices = [value for value in (hhi(row.tolist()) for row in gains) if value is not None]
+    if len(indices) < len(profit):
+        return f"{text}; none made one, so it has no shares."
+    text += f", with an HHI of {number_text(float(np.mean(indices)))} among those that made one"
+    if losers:
+        text += f" ({number_text(round(losers, 1))} of {profit.shape[1]} made a loss)"
+    if not (profit.sum(axis=1) > 0).all():
+        text += "; all together made a loss, so there is no curve of it"
+    return text + "."
 
 
 def _lorenz(amounts: Floats) -> Floats:
@@ -304,11 +280,6 @@ def _pod_basis(run: RunData, count: int, shown: int) -> str:
     if len(run.replications) > 1:
         text += f"; first of {len(run.replications)} replications"
     return text
-
-
-def _ms(entry: dict[str, object]) -> str:
-    text = value_text(entry)
-    return text if text == "too few" else f"{text} ms"
 
 
 def _number(value: float) -> str:

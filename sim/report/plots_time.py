@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.report.data import RunData, band, quantile_places
+from sim.report.data import RunData, band
+from sim.report.stranded import stranded
 from sim.report.style import (
     DASHES,
     INKS,
@@ -25,36 +26,72 @@ if TYPE_CHECKING:
 
     from sim.records.reader import Floats
 
-MAX_REMOVALS: Final = 80
-"""Removals drawn and listed: of more than this, so many are taken, spread evenly over all."""
+
+def deployments(run: RunData) -> Plot:
+    """Pods at providers, suspended there, and not deployed, over time."""
+    values = {
+        "running": run.series("pods_running", hosted=True),
+        "suspended": run.series("pods_suspended", hosted=True),
+        "not deployed": run.series("pods_running", hosted=False),
+    }
+    drawn, (axes,) = figure(1, height=2.2)
+    _lines(axes, run, values)
+    axes.set_ylabel("pods")
+    axes.set_ylim(bottom=0)
+    legend_above(axes)
+    ends = {name: float(lines[:, -1].mean()) for name, lines in values.items()}
+    sentence = (
+        f"At the end {number_text(round(ends['running'], 2))} pods run, {number_text(round(ends['suspended'], 2))} are "
+        f"suspended and {number_text(round(ends['not deployed'], 2))} are not deployed; providers accepted "
+        f"{value_text(run.metric('deployments_accepted'))} deployments and "
+        f"{value_text(run.metric('deployments_refused'))} attempts came to nothing."
+    )
+    header = [f"time [{run.time.word}]", *values]
+    return Plot(
+        "deployments",
+        "Deployments",
+        sentence,
+        svg_of(drawn, "deployments"),
+        header,
+        _rows(run, values),
+        run.whole_basis,
+    )
 
 
 def money(run: RunData) -> Plot:
     """Where the money is, over time."""
-    inside = {"available": "available in channels", "returned": "returned to publishers"}
+    inside = {
+        "available": "available in channels",
+        "stranded": "of it, stranded",
+        "returned": "returned to publishers",
+    }
     earned = {
         "owed": "owed for metered use",
         "claimed": "claimed by providers",
         "unpaid": "served, never paid",
     }
     drawn, (left, right) = figure(2, height=2.7, legend_rows=3)
-    values = {name: run.series(name, money=True) for name in (*inside, *earned)}
+    values = {name: run.series(name, money=True) for name in (*inside, *earned) if name != "stranded"}
+    values["stranded"] = (
+        np.array([stranded(run.tables, number, run.instants_ns) for number in run.replications]) / run.unit
+    )
     _lines(left, run, {label: values[name] for name, label in inside.items()})
-    _lines(right, run, {label: values[name] for name, label in earned.items()}, first=2)
+    _lines(right, run, {label: values[name] for name, label in earned.items()}, first=3)
     left.set_ylabel(run.token)
     for axes in (left, right):
         legend_above(axes, 1)
         axes.set_ylim(bottom=0)
     ends = {name: float(lines[:, -1].mean()) for name, lines in values.items()}
     sentence = (
-        f"At the end {number_text(ends['available'])} {run.token} lie in channels; of {number_text(ends['owed'])} "
+        f"At the end {number_text(ends['available'])} {run.token} lie in channels, {number_text(ends['stranded'])} of them "
+        f"stranded (not owed, and the pod no longer runs there); of {number_text(ends['owed'])} "
         f"{run.token} owed for use so far, {number_text(ends['claimed'])} are claimed and "
         f"{number_text(ends['unpaid'])} were served and will never be paid."
     )
-    header = [f"time [{run.time.word}]", *(f"{label} [{run.token}]" for label in (inside | earned).values())]
-    return Plot(
-        "money", "Money over time", sentence, svg_of(drawn, "money"), header, _rows(run, values), run.basis
-    )
+    labels = {**inside, **earned}
+    header = [f"time [{run.time.word}]", *(f"{label} [{run.token}]" for label in labels.values())]
+    rows = _rows(run, {name: values[name] for name in labels})
+    return Plot("money", "Money over time", sentence, svg_of(drawn, "money"), header, rows, run.whole_basis)
 
 
 def replicas(run: RunData) -> Plot:
@@ -91,7 +128,7 @@ def replicas(run: RunData) -> Plot:
         svg_of(drawn, "replicas"),
         header,
         _rows(run, values),
-        run.basis,
+        run.whole_basis,
     )
 
 
@@ -150,85 +187,6 @@ def _why_failed(run: RunData) -> str:
         return ""
     commonest = max(causes, key=lambda cause: causes[cause])
     return f" ({causes[commonest] / total * 100:.0f} % of them: {commonest})"
-
-
-def removals(run: RunData) -> Plot | None:
-    """Who ran out of money and when, and how long it took to notice and to remove; None when nobody did."""
-    channels = run.tables.rows("channels", run.replications[0])
-    spent = channels.where(channels.present("exhausted_ns"))
-    if not len(spent):
-        return None
-    order = np.argsort(spent.ints("exhausted_ns"), kind="stable")
-    when = spent.ints("exhausted_ns")[order]
-    to_notice, to_remove = (
-        spent.elapsed_ns(column, spent.ints("exhausted_ns"))[order] / 1e9
-        for column in ("noticed_ns", "removed_ns")
-    )
-    pods = [spent.table["pod"][int(place)].as_py() for place in order]
-    providers = [spent.table["provider"][int(place)].as_py() for place in order]
-    drawn, (left, right) = figure(2, height=3.1, widths=(1, 1.1))
-    left.step(
-        np.r_[0, run.since(when), run.instants[-1]], np.r_[0, np.arange(1, len(when) + 1), len(when)],
-        where="post", color=INKS["red"],
-    )  # fmt: skip
-    gone = np.sort(run.since(when) + to_remove * 1e9 / run.time.ns)
-    gone = gone[~np.isnan(gone)]
-    left.step(
-        np.r_[0, gone, run.instants[-1]], np.r_[0, np.arange(1, len(gone) + 1), len(gone)],
-        where="post", color=INKS["blue"], linestyle=DASHES[1],
-    )  # fmt: skip
-    left.legend(["exhausted", "removed"], loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    left.set_ylabel("channels so far")
-    left.set_ylim(bottom=0)
-    left.set_xlim(0, run.instants[-1] or 1)  # a run may end where it began
-    left.set_xlabel(f"time [{run.time.word}]")
-    shown = quantile_places(len(when), MAX_REMOVALS)
-    rows = np.arange(len(shown))
-    picked = np.array(shown)
-    right.hlines(
-        rows, 0, np.nan_to_num(to_notice[picked]), color=INKS["red"], linewidth=1.3, label="unnoticed"
-    )
-    both = ~np.isnan(to_remove[picked]) & ~np.isnan(to_notice[picked])
-    right.hlines(
-        rows[both], to_notice[picked][both], to_remove[picked][both], color=INKS["orange"], linewidth=1.3,
-        label="removing",
-    )  # fmt: skip
-    right.plot(
-        to_remove[picked], rows, linestyle="", marker="|", markersize=3.5, color=INKS["ink"], label="removed"
-    )
-    right.set_xlabel("time since the exact exhaustion [s]")
-    right.set_ylabel("channels, first exhausted at the bottom")
-    right.set_yticks([])
-    right.set_xlim(left=0)
-    right.set_ylim(-1, len(shown))
-    right.grid(axis="y", visible=False)
-    legend_above(right, 3)
-    known = to_remove[~np.isnan(to_remove)]
-    middle = (
-        f"the median one {number_text(float(np.median(known)))} s after it" if len(known) else "none of them"
-    )
-    sentence = (
-        f"{len(when)} channels ran out of money; {len(known)} pods were removed for it, {middle}, and what was served "
-        f"in between cost {value_text(run.metric('overrun'))} {run.token}."
-    )
-    header = ["pod", "provider", f"exhausted [{run.time.word}]", "noticed after [s]", "removed after [s]"]
-    table = [
-        [
-            pods[place], providers[place], f"{float(run.since(when[place : place + 1])[0]):.3f}",
-            _seconds(to_notice[place]), _seconds(to_remove[place]),
-        ]
-        for place in shown
-    ]  # fmt: skip
-    basis = f"{len(when)} channels" + (f", {len(shown)} drawn and listed" if len(shown) < len(when) else "")
-    if len(run.replications) > 1:
-        basis += f"; first of {len(run.replications)} replications, since each removes others"
-    return Plot(
-        "removals", "Who was removed, and when", sentence, svg_of(drawn, "removals"), header, table, basis
-    )
-
-
-def _seconds(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.2f}"
 
 
 def _thin(values: Floats, step: int) -> Floats:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from sim.summary import number_text
 
@@ -35,6 +37,8 @@ INKS: Final = {
 SERIES: Final = ("blue", "orange", "green", "violet", "red", "sand")
 DASHES: Final = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)))
 """A line's dashes tell it apart where colours do not, as on paper."""
+
+MARKS: Final = ("o", "s", "^", "D", "v", "P")
 
 WIDTH: Final = 7.2
 LEFT: Final = 0.58
@@ -103,6 +107,19 @@ class Plot:
     basis: str
 
 
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A plot for which a run or a sweep has nothing: an empty frame would look like a finding.
+
+    Args:
+        title: what it would be of.
+        reason: why it is left out, as the end of a sentence.
+    """
+
+    title: str
+    reason: str
+
+
 @contextmanager
 def look() -> Iterator[None]:
     """Draw in the report's look, whatever the reader's own matplotlib settings."""
@@ -120,6 +137,7 @@ def figure(
     widths: Sequence[float] | None = None,
     legend_rows: int = 1,
     bottom: float = 0.42,
+    beside: float = LEFT,
 ) -> tuple[Figure, list[Axes]]:
     """A figure as wide as a page's text, its panels side by side.
 
@@ -131,21 +149,53 @@ def figure(
         widths: of the panels, relative to each other; equal when None.
         legend_rows: rows of text above the panels.
         bottom: room beneath the panels for ticks and label [inches].
+        beside: room to the left of each panel for the same [inches].
     """
     shares = [1.0] * columns if widths is None else list(widths)
-    room = WIDTH - columns * (LEFT + RIGHT)
+    room = WIDTH - columns * (beside + RIGHT)
     lower, upper = bottom / height, 1 - (0.09 + 0.17 * legend_rows) / height
-    drawn, axes, left = Figure(figsize=(WIDTH, height)), [], LEFT
+    drawn, axes, left = Figure(figsize=(WIDTH, height)), [], beside
     for share in shares:
         width = room * share / sum(shares)
         axes.append(drawn.add_axes((left / WIDTH, lower, width / WIDTH, upper - lower)))
-        axes[-1].yaxis.set_label_coords(-(LEFT - 0.1) / width, 0.5)
-        left += width + RIGHT + LEFT
+        axes[-1].yaxis.set_label_coords(-(beside - 0.1) / width, 0.5)
+        left += width + RIGHT + beside
     return drawn, axes
 
 
 def svg_of(drawn: Figure, key: str) -> str:
-    """The figure as inline SVG: no ids that could clash, no addresses, colours as the page's variables."""
+    """The figure as inline SVG: no ids that could clash, no addresses, colours as the page's variables.
+
+    For those who cannot see it, it is named by the page's element `t-<key>` and described by `s-<key>`.
+    """
+    text = _svg(drawn, key)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
+    text = _headed(
+        text, f'<svg viewBox="\\1" role="img" aria-labelledby="t-{key}" aria-describedby="s-{key}">'
+    )
+    for name, colour in INKS.items():
+        text = text.replace(colour, f"var(--{name})")
+    return text
+
+
+def svg_file(drawn: Figure, key: str, alternative: str = "") -> str:
+    """The figure as an SVG of its own, on white.
+
+    Args:
+        drawn: the figure.
+        key: of its ids.
+        alternative: what it shows, in words.
+    """
+    size = 'width="{:g}pt" height="{:g}pt"'.format(*(drawn.get_size_inches() * 72))
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    words = f"\n<title>{escape(alternative)}</title>" if alternative else ""
+    paper = '\n<rect width="100%" height="100%" fill="#ffffff"/>'
+    head = f'<svg {names} {size} viewBox="\\1" role="img">'
+    text = _headed(_svg(drawn, key), head + words.replace("\\", r"\\") + paper)
+    return text.replace("<text ", '<text font-family="DejaVu Sans, Verdana, sans-serif" ')
+
+
+def _svg(drawn: Figure, key: str) -> str:
     with mpl.rc_context({"svg.hashsalt": key}):
         out = io.StringIO()
         FigureCanvasSVG(drawn).print_svg(  # type: ignore[no-untyped-call]
@@ -156,21 +206,16 @@ def svg_of(drawn: Figure, key: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r"<style[^>]*>.*?</style>", "", text, flags=re.S)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
-    text = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
-        rf'<svg viewBox="\1" role="img" aria-labelledby="t-{key}">',
-        text,
-        count=1,
-    )
     used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
     text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
     text = re.sub(r"\.(\d{3})\d+", r".\1", text)  # a thousandth of a point is plenty
-    for name, colour in INKS.items():
-        text = text.replace(colour, f"var(--{name})")
     text = re.sub(r"<g>\s*</g>", "", text)
     return re.sub(r"\n\s*", "\n", text)
+
+
+def _headed(text: str, head: str) -> str:
+    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', head, text, count=1)
 
 
 def legend_above(axes: Axes, columns: int = 6, *, marks: bool = False) -> None:
@@ -179,10 +224,26 @@ def legend_above(axes: Axes, columns: int = 6, *, marks: bool = False) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, **room)
 
 
+class _ShortLog(LogLocator):
+    """Decades; where they are few, also 2 and 5 times them; within one, round numbers."""
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        if not 0 < vmin < vmax:
+            return []
+        low, high = math.log10(vmin), math.log10(vmax)
+        if high - low < 0.7:
+            return [float(tick) for tick in MaxNLocator(4).tick_values(vmin, vmax) if tick > 0]
+        parts = (1, 2, 5) if high - low < 2 else (1, 3) if high - low < 3 else (1,)
+        step = max(1, round((high - low) / 6))
+        exponents = range(math.floor(low), math.ceil(high) + 1, step)
+        return [part * 10.0**exponent for exponent in exponents for part in parts]
+
+
 def log_axis(axes: Axes, which: str) -> None:
-    """A logarithmic axis whose ticks are plain numbers."""
+    """A logarithmic axis whose ticks are plain numbers, several whatever its range."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(_ShortLog())
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axis.set_minor_locator(NullLocator())
 
@@ -208,7 +269,9 @@ def short_number(value: float) -> str:
 __all__ = [
     "DASHES",
     "INKS",
+    "MARKS",
     "SERIES",
+    "Absent",
     "Plot",
     "figure",
     "legend_above",
@@ -217,5 +280,6 @@ __all__ = [
     "number_text",
     "plain_axis",
     "short_number",
+    "svg_file",
     "svg_of",
 ]

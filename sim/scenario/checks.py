@@ -32,6 +32,7 @@ from sim.scenario.limits import (
     requests_can_be_run,
     steps_can_be_run,
 )
+from sim.scenario.method import replications_are_said_once, the_warm_up_ends
 from sim.scenario.model import Scenario
 from sim.scenario.problems import KeyPath, Problem, ScenarioErrors, dotted, shown
 from sim.scenario.serving import everybody_finds_a_provider, providers_can_list_themselves
@@ -484,6 +485,8 @@ def lifetimes_are_not_nothing(scenario: Scenario, at: KeyPath, group: demand.Pub
 CHECKS: Final[tuple[Check, ...]] = (
     names_are_unique,
     times_fit,
+    the_warm_up_ends,
+    replications_are_said_once,
     faults_name_what_exists,
     partitions_name_regions,
     traces_are_sound,

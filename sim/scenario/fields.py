@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -139,6 +139,8 @@ GAS_PRICE_MAX_WEI: Final = 10**18
 """A whole token of 18 decimals for one unit of gas."""
 SAMPLED_LEAST: Final = Fraction(1, 10**12)
 """No more requests can be run (`sim.scenario.limits`)."""
+PRECISION_LEAST: Final = Fraction(1, 10**6)
+"""A finer half-width needs 10^12 times the replications that 1 needs."""
 NUMBER_MAX: Final = 10**9
 CV_MAX: Final = 1_000
 """A log-normal's sigma is 3.7 then. Run times in the Azure trace of 2019 stay below 100."""
@@ -198,6 +200,41 @@ def _read_thousandths(read: Callable[[object], Fraction]) -> Callable[[object], 
 
     return exact
 
+
+WARM_UP: Final = "none, auto, or a duration such as 30min or 12h"
+
+
+def _read_warm_up(value: object) -> int | Literal["auto"]:
+    if value is None or value == "none":
+        return 0
+    if value == "auto":
+        return "auto"
+    try:
+        length_ns = q.read_duration_ns(value)
+    except ValueError as error:
+        raise ValueError(f"{q.show(value)} is not a warm-up: {WARM_UP} ({error})") from None
+    if not 0 <= length_ns <= DURATION_MAX_NS:
+        raise ValueError(f"{q.show(value)} is out of range: 0 to {q.write_duration(DURATION_MAX_NS)}")
+    return length_ns
+
+
+def _write_warm_up(value: int | Literal["auto"]) -> str:
+    return str(value) if isinstance(value, str) else q.write_duration(value) if value else "none"
+
+
+WarmUp = Annotated[int | Literal["auto"], _plain("warm-up", WARM_UP, _read_warm_up, _write_warm_up)]
+"""What is left out of steady-state figures [ns], 0 for nothing, or `auto`."""
+
+
+def _read_precision(value: object) -> Fraction:
+    share = q.read_share(value)
+    if share < PRECISION_LEAST:
+        raise ValueError(f"{q.show(value)} is less than {q.write_share(PRECISION_LEAST)}, the least allowed")
+    return share
+
+
+Precision = Annotated[Fraction, _plain("share", q.SHARE, _read_precision, q.write_share)]
+"""A half-width as a share of a mean, exact."""
 
 CpuMillis = Annotated[int, _plain("cpu", q.CPU, q.read_cpu_millis, q.write_cpu, above=0, most=CPU_MAX_MILLIS)]
 """Millicores, above 0."""

@@ -36,7 +36,7 @@ def requests_can_be_run(scenario: Scenario) -> Found:
         with suppress(Unsound, ScenarioErrors):  # a file that cannot be read is reported
             at: KeyPath = ("publishers", i)
             tries = 1 + group.client.retries
-            requests = _requests(group, scenario) * tries * scenario.replications
+            requests = _requests(group, scenario) * tries * scenario.most_replications
             again = f", each tried {tries} times" if tries > 1 else ""
             if requests > REQUESTS_MAX:
                 yield (
@@ -78,7 +78,7 @@ def steps_can_be_run(scenario: Scenario) -> Found:
 
 
 def _steps(scenario: Scenario, at: KeyPath, every_ns: int, times: int, most: int = STEPS_MAX) -> Found:
-    steps = Fraction(scenario.duration_ns * scenario.replications * times, every_ns)
+    steps = Fraction(scenario.duration_ns * scenario.most_replications * times, every_ns)
     if steps > most:
         yield (
             at,

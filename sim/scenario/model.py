@@ -11,12 +11,14 @@ from typing import Literal
 
 from sim.scenario.chain import Chain
 from sim.scenario.demand import Publisher
-from sim.scenario.fields import InstantNs, PositiveNs
+from sim.scenario.fields import InstantNs, PositiveNs, WarmUp
 from sim.scenario.laws import Model, key
 from sim.scenario.quantities import Denomination
 from sim.scenario.supply import Provider
 from sim.scenario.sweep import Sweep
-from sim.scenario.world import Count, Fault, Name, Network, Output, Tokens, Whole
+from sim.scenario.world import Count, Fault, Name, Network, Output, Tokens, Until, Whole
+from sim.warm_up import WarmUp as WarmingUp
+from sim.warm_up import fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,19 @@ class Scenario(Model):
         "2019-07-15T08:00:00Z", alias="start", description="Calendar time at which the run starts."
     )
     duration_ns: PositiveNs = key(alias="duration", description="Virtual time that is simulated.")
+    warm_up: WarmUp = key(
+        "none",
+        description="What is left out at the start of steady-state figures (not of money, which is never trimmed). `auto`: found from the replications by MSER-5.",
+    )
     replications: Count = key(1, description="Independent repetitions.")
+    until: Until | None = key(
+        None, description="As many replications as it takes, instead of `replications`."
+    )
+    antithetic: bool = key(
+        False,
+        strict=True,
+        description="Whether replications are pairs, 0 and 1, 2 and 3, ..., of which the second draws 1 - u where the first draws u. A pair counts once.",
+    )
     crypto: Literal["real", "counted"] = key(
         "counted",
         description="`real`: every seal and signature is made. `counted`: transparent ones of the same size.",
@@ -77,6 +91,16 @@ class Scenario(Model):
         description="What `trustedpods sweep` runs: keys of this file and the values to try for each, or a design. `run` leaves it out.",
     )
     output: Output = key({}, description="What the run writes.")
+
+    @property
+    def most_replications(self) -> int:
+        """How many may be run: what `until` allows at most, or `replications`."""
+        return self.until.max if self.until else self.replications
+
+    @property
+    def warm_up_said(self) -> WarmingUp:
+        """The warm-up, if it is one that the file says: none where it is `auto`."""
+        return fixed(self.warm_up if isinstance(self.warm_up, int) else 0, every_ns=self.output.sampling_ns)
 
     @property
     def payment_token(self) -> Denomination:

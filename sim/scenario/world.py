@@ -12,6 +12,7 @@ from sim.scenario.fields import (
     FilePath,
     PaymentMoney,
     PositiveNs,
+    Precision,
     SampledShare,
     Share,
 )
@@ -26,6 +27,8 @@ ChainId = Annotated[int, Field(ge=1, le=2**53, strict=True)]
 DECIMALS_MAX: Final = 24
 """YAM v2's, the most of the tokens that people test with; of the tables' 38 digits 14 are left before the point."""
 SYMBOL: Final = r"^[A-Za-z][A-Za-z0-9.]{0,15}$"
+Several = Annotated[int, Field(ge=2, le=1_000_000, strict=True)]
+"""A whole number, 2 or more: an interval needs two."""
 Whole = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 """A whole number, 0 or more."""
 
@@ -159,6 +162,28 @@ Fault = Annotated[
 ]
 
 
+class Until(Model):
+    """Replications until a metric is known well enough; the same number whatever the workers."""
+
+    metric: str = key(description="Which metric, by its name in `summary.json`.")
+    half_width: Precision = key(
+        description="Half of its 95 % interval, as a share of its mean, that is to be reached."
+    )
+    min: Several = key(10, description="Replications that are made in any case.")
+    max: Several = key(200, description="Replications after which it is given up, and said so.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"max ({self.max}) must not be less than min ({self.min})")
+        return self
+
+    @property
+    def share(self) -> float:
+        """The half-width asked for, as a share of the mean."""
+        return float(self.half_width)
+
+
 class Output(Model):
     """What the run writes."""
 
@@ -191,5 +216,6 @@ __all__ = [
     "RpcLie",
     "RpcSilence",
     "Tokens",
+    "Until",
     "Whole",
 ]

@@ -17,7 +17,7 @@ import sim
 from cli import progress as bars
 from cli.main import main
 from protocol.errors import BadInput
-from sim import runner
+from sim import replications, runner
 from sim.kernel import cache
 from sim.kernel.plane import DataPlane
 from sim.records.directory import table_hashes
@@ -282,7 +282,7 @@ def test_a_violation_of_any_replication_is_told(monkeypatch: pytest.MonkeyPatch)
         wrong = ("the second went wrong",) if replication == 1 else ()
         return Outcome(outcome.reached_ns, wrong, interrupted=False)
 
-    monkeypatch.setattr(runner, "simulate", breaking)
+    monkeypatch.setattr(replications, "simulate", breaking)
     with pytest.raises(sim.InvariantBroken, match="the second went wrong"):
         sim.run(written(DATA), ["duration=10m"], replications=2, out="two")
 

@@ -11,19 +11,30 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from markupsafe import escape
 
+from sim.metrics import World
 from sim.records.directory import Ending, write_provenance
-from sim.records.schema import PublisherEnd
+from sim.records.reader import RunTables
+from sim.records.schema import LatencyCount, PublisherEnd
 from sim.records.writer import RunWriter
 from sim.report import write_report
 from sim.report.data import RunData, band, quantile_places
-from sim.report.page import draw
-from sim.report.style import short_number
+from sim.report.page import DRAWN, draw
+from sim.report.plots_channels import survival
+from sim.report.plots_latency import cost_latency
+from sim.report.plots_method import warm_up
+from sim.report.stranded import stranded
+from sim.report.style import Plot, look, short_number
+from sim.statistics import bucket_of
 from sim.summary import write_summary
 from tests.sim.example_run import write_example
 from tests.sim.records.test_directory import ending
 
-PLOTS = ("money", "replicas", "requests", "latency", "pods", "removals", "revenue", "cost")
+PLOTS = (
+    "deployments", "replicas", "requests", "money", "prices", "latency", "latency-pods", "cold", "pods", "cost",
+    "revenue", "survival", "removals", "overrun", "warm-up",
+)  # fmt: skip
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
@@ -65,15 +76,181 @@ def test_every_plot_is_there_with_its_sentence_its_basis_and_its_numbers(run: Pa
     root = ET.fromstring(drawing)
     words = [text.text or "" for text in root.iter("text")]
     assert len(words) > 6, "ticks and labels are text, not paths"
-    assert any("[" in word or word in {"replicas", "channels so far"} for word in words), (
+    assert any("[" in word or word in {"replicas", "channels so far", "pods"} for word in words), (
         "an axis says its unit"
     )
-    assert re.search(r"<p>\S.*\d.*</p>", section)
+    assert re.search(rf'<p id="s-{key}">\S.*\d.*</p>', section)
     assert "n: " in section
     header = re.findall(r"<th>(.*?)</th>", section)
     rows = re.findall(r"<tr>(<td>.*?)</tr>", section)
     assert len(rows) >= 3
     assert all(row.count("<td>") == len(header) for row in rows)
+
+
+def test_what_a_run_has_nothing_for_is_left_out_with_the_reason(run: Path) -> None:
+    text = page(run)
+    plots, absent = draw(RunData(run))
+    assert len(plots) + len(absent) == len(DRAWN)
+    alone = "1 replication, so no interval" in text
+    assert ("there is one replication, and an interval needs two" in text) == alone
+    assert ('<section id="running-mean">' in text) != alone
+    assert ('<section id="left-out">' in text) == bool(absent)
+
+
+def test_one_pod_of_one_provider_has_a_page(tmp_path: Path) -> None:
+    directory = write_example(tmp_path, pods=1, providers=1, hours=1, out=tmp_path / "one")
+    text = write_report(directory).read_text(encoding="utf-8")
+    left_out = text.partition('<section id="left-out">')[2].partition("</section>")[0]
+    assert left_out.count("no channel ran out of money") == 3
+    assert "fewer than two of the pods" in left_out
+    assert "of the one provider" in text
+    assert "1 publisher and 1 provider, 1 replication" in text
+
+
+def test_what_is_stranded_at_the_end_is_what_the_summary_says(tmp_path: Path) -> None:
+    with RunWriter(tmp_path) as writer:
+        for number, (outcome, ended) in enumerate((("removed", 30), ("running", None), ("refused", 15))):
+            row = {"pod": f"p{number}", "group": "g", "provider": "b", "requested_ns": 10, "outcome": outcome}
+            writer.append("deployments", row | ({"ended_ns": ended} if ended else {}))
+            row = {
+                "pod": f"p{number}",
+                "provider": "b",
+                "opened_ns": 20,
+                "status": "open",
+                "invested": 10**18,
+            }
+            row |= {"owed": 4 * 10**17, "withdrawn": 10**17, "available_at_end": 9 * 10**17}
+            writer.append("channels", row)
+    tables = RunTables(tmp_path)
+    line = stranded(tables, 0, np.array([20, 29, 30, 99])) / 1e18
+    assert line.tolist() == pytest.approx([0.6, 0.6, 1.2, 1.2])
+    assert World(tables, 0, decimals=18, gas_decimals=18).stranded() == pytest.approx(1.2)
+
+
+def test_the_stranded_are_known_at_every_instant(tmp_path: Path) -> None:
+    """A pod that went and came back: its money is stranded only while it is away, and no longer once it is returned."""
+    with RunWriter(tmp_path) as writer:
+        for asked, ended, outcome in ((10, 30, "removed"), (50, 70, "removed")):
+            writer.append(
+                "deployments",
+                {
+                    "pod": "p",
+                    "group": "g",
+                    "provider": "b",
+                    "requested_ns": asked,
+                    "ended_ns": ended,
+                    "outcome": outcome,
+                },
+            )
+        writer.append(
+            "channels",
+            {"pod": "p", "provider": "b", "opened_ns": 20, "closed_ns": 90, "invested": 100, "owed": 40, "status": "closed"},
+        )  # fmt: skip
+    line = stranded(RunTables(tmp_path), 0, np.array([0, 20, 29, 30, 49, 50, 69, 70, 89, 90]))
+    assert line.tolist() == [0, 0, 0, 60, 60, 0, 0, 60, 60, 0]
+
+
+def test_numbers_of_the_page_are_those_of_the_tables(run: Path) -> None:
+    data, text = RunData(run), page(run)
+    exhausted = [data.tables.rows("channels", n) for n in data.replications]
+    spent = sum(int(rows.present("exhausted_ns").sum()) for rows in exhausted)
+    assert spent > 0
+    assert f"{spent} of {sum(map(len, exhausted))} channels ran out of money" in text
+    rows = re.findall(
+        r"<tr>(<td>.*?)</tr>", text.partition('<section id="overrun">')[2].partition("</section>")[0]
+    )
+    counts = [float(re.findall(r"<td>(.*?)</td>", row)[2]) for row in rows]
+    overran = sum(int((rows.floats("overrun") > 0).sum()) for rows in exhausted)
+    assert sum(counts) * len(data.replications) == pytest.approx(overran, rel=0.01)
+    survivors = re.findall(
+        r"<td>(.*?)</td>", text.partition('<section id="survival">')[2].partition("</section>")[0]
+    )
+    assert survivors[1] == "100"
+    if len(data.replications) > 1:
+        last = text.partition('<section id="running-mean">')[2].partition("</tbody>")[0].rpartition("<tr>")[2]
+        told = [float(value.replace(",", "")) for value in re.findall(r"<td>(.*?)</td>", last)]
+        entry = data.metric("cost_per_million")
+        assert told[-2] == pytest.approx(entry["mean"], rel=1e-3)
+        assert told[-1] == pytest.approx((entry["high"] - entry["low"]) / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "cut"),
+    [
+        ({"asked": "none", "length_ns": 0}, "No warm-up is left out", False),
+        (
+            {"asked": "time", "length_ns": 30 * 60 * 10**9},
+            "leave out the first 0.5 h (as the scenario says)",
+            True,
+        ),
+        ({"asked": "auto", "length_ns": 45 * 60 * 10**9, "unsettled": ["held"]}, "0.75 h (by MSER-5", True),
+        ({"asked": "auto", "length_ns": None}, "MSER-5 finds no end of the start", False),
+    ],
+)
+def test_the_warm_up_shows_the_cut_that_is_in_force(
+    run: Path, said: dict[str, object], words: str, cut: bool
+) -> None:
+    data = RunData(run)
+    data.summary["warm_up"] = said
+    with look():
+        plot = warm_up(data)
+    assert isinstance(plot, Plot)
+    assert words in plot.sentence
+    assert ("held" in plot.sentence) == ("unsettled" in said)
+    assert plot.svg.count(">cut<") == 2 * cut
+
+
+def test_cost_is_drawn_against_the_slowest_quantile_that_pods_have_requests_for(tmp_path: Path) -> None:
+    """Pods of 12,000, 3,000, 2,500 and 50 requests: one has a p99, three have a p95, and one of those is dominated."""
+    for replication in range(2):
+        with RunWriter(tmp_path, replication=replication) as writer:
+            writer.append("samples", {"time_ns": 0, "provider": "b"})
+            for number, (requests, slow, owed) in enumerate(
+                ((12_000, 50, 12), (3_000, 80, 45), (2_500, 90, 20), (50, 9, 1))
+            ):
+                pod = f"p{number}"
+                writer.append("publishers", PublisherEnd(pod, "g", served=requests))
+                writer.append(
+                    "channels",
+                    {
+                        "pod": pod,
+                        "provider": "b",
+                        "owed": owed * 10**15 * (replication + 1),
+                        "status": "open",
+                    },
+                )
+                writer.append("latency", LatencyCount(pod, "b", "all", bucket_of(slow * 1e6), requests))
+    write_provenance(tmp_path, Ending("x", 1, 2, ending().started, 1.0, 0, 10**9, (10**9, 10**9)))
+    write_summary(tmp_path)
+    with look():
+        plot = cost_latency(RunData(tmp_path))
+    assert isinstance(plot, Plot)
+    assert plot.title == "Cost against p95"
+    found = {row[0]: (float(row[3]), row[5]) for row in plot.rows}
+    assert found == {"p0": (1.5, "yes"), "p2": (12, ""), "p1": (22.5, "")}
+    assert float(plot.rows[0][4]) == pytest.approx(12.7062 * 0.5, rel=1e-3), "half of the interval of 1 and 2"
+
+
+def test_a_survival_curve_in_the_page_is_the_product_limit_estimate(tmp_path: Path) -> None:
+    """Two of four channels run out, one is closed in between: 1, 3/4, then one of the two at risk."""
+    with RunWriter(tmp_path) as writer:
+        writer.append("publishers", PublisherEnd("p", "p"))
+        for at in (0, 60):
+            writer.append("samples", {"time_ns": at * 10**9, "provider": "b"})
+        for life, (closed, exhausted) in enumerate(
+            ((None, 10), (20, None), (None, 30), (None, None)), start=1
+        ):
+            row = {"pod": "p", "provider": "b", "life": life, "opened_ns": 0, "status": "open"}
+            row |= {"closed_ns": closed * 10**9} if closed else {}
+            row |= {"exhausted_ns": exhausted * 10**9} if exhausted else {}
+            writer.append("channels", row)
+    write_provenance(tmp_path, Ending("x", 1, 1, ending().started, 1.0, 0, 60 * 10**9, (60 * 10**9,)))
+    write_summary(tmp_path)
+    with look():
+        plot = survival(RunData(tmp_path))
+    assert isinstance(plot, Plot)
+    assert [row[1] for row in plot.rows] == ["100", "100", "75", "75", "37.5", "37.5", "37.5", "37.5", "37.5"]
+    assert "2 of 4 channels ran out of money" in plot.sentence
 
 
 def test_the_page_is_whole_and_needs_nothing_else(run: Path) -> None:
@@ -146,7 +323,11 @@ def test_a_run_in_which_nothing_happened_has_a_page(tmp_path: Path) -> None:
     write_summary(tmp_path)
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "This run was interrupted: it reached 75.0% of its virtual time." in text
-    assert {plot.key for plot in draw(RunData(tmp_path))} == {"money", "replicas", "requests"}
+    plots, absent = draw(RunData(tmp_path))
+    assert {plot.key for plot in plots} == {"deployments", "money", "replicas", "requests"}
+    assert len(absent) == len(DRAWN) - 4
+    for plot in absent:
+        assert f"<li>{escape(plot.title)}: {escape(plot.reason)}.</li>" in text
 
 
 def test_replications_cut_short_are_drawn_as_far_as_all_came(tmp_path: Path) -> None:
