@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol import manifest, wire
@@ -91,7 +90,6 @@ class ProviderSettings:
         port_timeout_ns: one call of the cluster, the chain or the store of contents [ns].
         fetch_timeout_ns: fetching an image [ns].
         retry_ns: between two tries of what the world refuses [ns].
-        token_per_gas: what a base unit of the gas token is worth in base units of the payment token.
     """
 
     prices: PriceTable
@@ -113,7 +111,6 @@ class ProviderSettings:
     port_timeout_ns: int = 10 * NS_PER_S
     fetch_timeout_ns: int = 600 * NS_PER_S
     retry_ns: int = 5 * NS_PER_S
-    token_per_gas: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

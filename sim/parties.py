@@ -17,6 +17,7 @@ from sim.cluster import SimCluster
 from sim.content import SimContent, SimImages
 from sim.keys import Noise, SimAttestor, SimEntropy, SimSigner, SimVerifier
 from sim.network import SimNetwork
+from sim.rates import SimRates
 from sim.recorder import PartyTrace
 from sim.store import Disk, MemoryStore
 from sim.tasks import Process, call_at
@@ -80,6 +81,7 @@ class Party:
             store=MemoryStore(process, self.disk),
             signer=SimSigner(self.key, self.address, world.scheme, process),
             entropy=SimEntropy(self.noise, process),
+            rates=SimRates(world.worth, process),
         )
 
     def start(self) -> None:

@@ -230,6 +230,7 @@ def _conclude(
             decimals=scenario.tokens.payment.decimals,
             gas_token=scenario.tokens.gas.symbol,
             gas_decimals=scenario.tokens.gas.decimals,
+            numeraire=scenario.tokens.numeraire,
             not_modelled=NOT_MODELLED,
             notes=notes,
         ),

@@ -21,7 +21,7 @@ class Purse:
     Attributes:
         cost_of: what running this pod at one replica for so many nanoseconds costs [token base units].
         min_deposit: the least that the provider's Offer demands.
-        wallet: what the publisher holds outside the channel.
+        wallet: what the publisher holds outside the channel, as far as its budget lets it put that in.
         left: what the channel holds beyond what is owed, as last seen; None before it is opened.
         put_in: what was invested so far.
         spent_an_hour: what an hour has cost since the last look [token base units an hour]; 0 before one.

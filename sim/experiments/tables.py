@@ -56,7 +56,11 @@ def write_tables(
         token: any scenario of the sweep, for the symbols of its tokens.
     """
     parameters = parameters_table(points, kinds)
-    symbols = {"TOKEN": token.payment_token.symbol, "GAS": token.gas_token.symbol}
+    symbols = {
+        "TOKEN": token.payment_token.symbol,
+        "GAS": token.gas_token.symbol,
+        "FIAT": token.numeraire.symbol,
+    }
     tables = {
         POINTS: parameters,
         RESULTS: _results(points, evaluations, parameters),

@@ -57,6 +57,7 @@ class Ending:
         interrupted: someone stopped it; the tables hold what was reached.
         token, gas_token: symbols of the payment and the gas token.
         decimals, gas_decimals: base units in one of them, as a power of ten.
+        numeraire: symbol of the money that values are in.
         not_modelled: what this simulator leaves out, a sentence each.
         notes: anything else worth keeping, such as hashes of policies.
     """
@@ -74,6 +75,7 @@ class Ending:
     decimals: int = 18
     gas_token: str = "ETH"
     gas_decimals: int = 18
+    numeraire: str = "USD"
     not_modelled: tuple[str, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
 
