@@ -19,7 +19,7 @@ from protocol.units import NS_PER_S
 
 if TYPE_CHECKING:
     from protocol.payment import Channel, ChannelKey, CreateChannel, Deposit
-    from protocol.ports import Funds, World
+    from protocol.ports import Funds, Quote, World
     from protocol.renting import PublisherSettings, Rental
     from protocol.units import PodId
 
@@ -121,6 +121,11 @@ class Payer:
         """What the publisher holds outside of channels."""
         return await self._world.chain.funds(self._world.signer.address, deadline_ns=self._deadline())
 
+    async def read_rates(self) -> Quote | None:
+        """What tokens are worth, as far as it is known."""
+        quote = await self._world.rates.quote(deadline_ns=self._deadline())
+        return None if isinstance(quote, Unknown) else quote
+
     # ------------------------------------------------------------ taking back
 
     def errand(self, rental: Rental) -> Errand | None:
@@ -196,14 +201,17 @@ class Payer:
         return self._world.clock.now_ns() + self._settings.chain_timeout_ns
 
 
-def purse_of(rental: Rental, wallet: int, *, left: int | None, spent_an_hour: int = 0) -> Purse:
+def purse_of(
+    rental: Rental, wallet: int, *, left: int | None, rates: Quote | None, spent_an_hour: int = 0
+) -> Purse:
     """What the funding policy sees of a rental.
 
     Args:
         rental: an agreed one.
         wallet: what its publisher holds outside of channels and may spend [token base units].
         left: what the channel holds beyond what is owed [token base units]; None before it is opened.
-        spent_an_hour: as `Purse` says.
+        rates: as `Purse` says, and so is `spent_an_hour`.
+        spent_an_hour: see there.
     """
     offer, prices = rental.offer, rental.prices
     assert offer is not None and prices is not None
@@ -215,4 +223,5 @@ def purse_of(rental: Rental, wallet: int, *, left: int | None, spent_an_hour: in
         left=left,
         put_in=rental.put_in,
         spent_an_hour=spent_an_hour,
+        rates=rates,
     )

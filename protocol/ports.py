@@ -340,13 +340,19 @@ class Quote:
 
     Attributes:
         at_ns: when it was so [Unix ns]; now less this is its age.
-        token: what a base unit of the payment token is worth [numéraire], above 0.
+        rate: what one payment token is worth [numéraire], above 0.
+        decimals: base units in one payment token, as a power of ten.
         token_per_gas: what a base unit of the gas token is worth [base units of the payment token]; 0: gas counts nothing.
     """
 
     at_ns: int
-    token: Fraction
+    rate: Fraction
+    decimals: int
     token_per_gas: Fraction
+
+    def tokens_for(self, worth: Fraction) -> int:
+        """What so much of the numéraire is in the payment token [base units], rounded down."""
+        return int(worth * 10**self.decimals / self.rate)
 
 
 class Rates(Protocol):

@@ -205,13 +205,11 @@ class PublisherClient:
 
     async def _worth_renting(self, order: Sequence[Candidate]) -> Sequence[Candidate] | Failed:
         """Who is no dearer than what is to be had elsewhere, by the rate that is known."""
-        quote = await self.world.rates.quote(
-            deadline_ns=self.world.clock.now_ns() + self.settings.chain_timeout_ns
-        )
-        if isinstance(quote, Unknown):
-            return Failed("RatesUnknown", quote.reason)
+        quote = await self.payer.read_rates()
+        if quote is None:
+            return Failed("RatesUnknown", "the feed does not say what tokens are worth")
         assert self.settings.outside_an_hour is not None
-        most = int(self.settings.outside_an_hour / quote.token)
+        most = quote.tokens_for(self.settings.outside_an_hour)
         taken = [candidate for candidate in order if candidate.cost_an_hour <= most]
         if order and not taken:
             least = min(candidate.cost_an_hour for candidate in order)
@@ -365,7 +363,8 @@ class PublisherClient:
             if isinstance(funds, Unknown):
                 return None
             spendable = self.payer.spendable(rental, funds.token)
-            deposit = self.policies.funding.deposit(purse_of(rental, spendable, left=None))
+            rates = await self.payer.read_rates()
+            deposit = self.policies.funding.deposit(purse_of(rental, spendable, left=None, rates=rates))
             if spendable < deposit and spendable < funds.token:
                 deposit = (
                     spendable  # the budget binds: what it leaves is put in, if the provider takes so little

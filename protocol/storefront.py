@@ -191,6 +191,7 @@ class Storefront:
     async def _shop(self, listed: PriceTable) -> Shop:
         """What the price policy is told."""
         market = await self._look_around() if getattr(self.policies.price, "reads_market", True) else None
+        rates = await self.world.rates.quote(deadline_ns=self._deadline())
         free = await self._cluster.capacity(deadline_ns=self._deadline())
         now_ns = self.world.clock.now_ns()
         return Shop(
@@ -205,6 +206,7 @@ class Storefront:
             free=None if isinstance(free, Unknown) else free,
             used=self._mean_use(),
             costs=self.settings.costs,
+            rates=None if isinstance(rates, Unknown) else rates,
             market=None if market is None else self._seen(market, now_ns),
             chance=self._chance,
         )

@@ -115,17 +115,15 @@ class Worth:
         self._gas_units: int = 10**tokens.gas.decimals
         # Exact and always the same where the scenario gives it as an amount of the payment token.
         self._price = Fraction(tokens.gas.price_base or 0, self._gas_units)
+        self._decimals = tokens.payment.decimals
         self._feed_every_ns, self._feed_delay_ns = tokens.feed.every_ns, tokens.feed.delay_ns
-        self._quoted = Quote(payment.times_ns[0], *self._rates(payment.times_ns[0]))
-
-    def _rates(self, now_ns: int) -> tuple[Fraction, Fraction]:
-        """What a base unit of the payment token is worth [numéraire], and one of the gas token [payment base units]."""
-        token = self.payment.at(now_ns) / self._token_units
-        return token, self._price if self.gas is None else self.gas.at(now_ns) / self._gas_units / token
+        self._quoted = self._quote(payment.times_ns[0])
 
     def token_per_gas(self, now_ns: int) -> Fraction:
         """What a base unit of the gas token is worth in base units of the payment token."""
-        return self._price if self.gas is None else self._rates(now_ns)[1]
+        if self.gas is None:
+            return self._price
+        return self.gas.at(now_ns) * self._token_units / (self.payment.at(now_ns) * self._gas_units)
 
     def fiat(self, base: int, now_ns: int) -> int:
         """What an amount of the payment token is worth [numéraire × 10^-12], rounded down.
@@ -139,8 +137,9 @@ class Worth:
 
     def gas_fiat(self, wei: int, now_ns: int) -> int:
         """The same of an amount of the gas token [wei]."""
-        token, gas = self._rates(now_ns)
-        return int(wei * gas * token * FIAT_UNITS)
+        rate = self.payment.at(now_ns) if self.gas is None else self.gas.at(now_ns)
+        scale = self._price / self._token_units if self.gas is None else Fraction(1, self._gas_units)
+        return int(wei * rate * scale * FIAT_UNITS)
 
     def quote(self, now_ns: int) -> Quote:
         """What the feed has told by an instant."""
@@ -148,8 +147,11 @@ class Worth:
         told = (now_ns - self._feed_delay_ns - start_ns) // self._feed_every_ns
         at_ns = start_ns + told * self._feed_every_ns
         if at_ns != self._quoted.at_ns:
-            self._quoted = Quote(at_ns, *self._rates(at_ns))
+            self._quoted = self._quote(at_ns)
         return self._quoted
+
+    def _quote(self, at_ns: int) -> Quote:
+        return Quote(at_ns, self.payment.at(at_ns), self._decimals, self.token_per_gas(at_ns))
 
 
 class SimRates:

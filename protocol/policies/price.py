@@ -13,6 +13,7 @@ from protocol.units import MS_PER_S, NS_PER_S, Resource
 
 if TYPE_CHECKING:
     from protocol.policies import Chance
+    from protocol.ports import Quote
     from protocol.pricing import PriceTable
     from protocol.units import Address
 
@@ -77,6 +78,7 @@ class Shop:
         used: what replicas reserved and were billed for, as the mean from the last time that it thought about prices to
             its last billing tick; empty the first time.
         costs: what running costs it.
+        rates: what tokens are worth, as last known; None when the feed did not say.
         market: the others, as last read; None when its policy does not read the market, or never got an answer.
         chance: its stream for prices.
     """
@@ -92,6 +94,7 @@ class Shop:
     free: Mapping[Resource, int] | None
     used: Mapping[Resource, float]
     costs: Costs
+    rates: Quote | None
     market: Seen | None
     chance: Chance
 
@@ -223,6 +226,37 @@ class CostPlus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pegged:
+    """Prices that are the same in the numéraire: what is asked in tokens follows the rate at each look.
+
+    Between two looks, and by as much as the feed is old, prices lag behind the rate.
+
+    Attributes:
+        reference: the rate at which the settings' prices hold [numéraire a token].
+        every: time between two looks [ns].
+    """
+
+    reads_market: ClassVar[bool] = False
+    reference: float = 1.0
+    every: int = field(default=3600 * NS_PER_S, metadata={"unit": "duration"})
+
+    def __post_init__(self) -> None:
+        if not self.reference > 0:
+            raise BadInput(f"reference: {self.reference}; allowed are numbers above 0")
+        _period("every", self.every)
+
+    def table(self, shop: Shop) -> PriceTable:
+        """See `Price.table`."""
+        if shop.rates is None:
+            return shop.listed
+        return shop.base.scaled(Fraction(repr(self.reference)) / shop.rates.rate)
+
+    def look_again_ns(self) -> int | None:
+        """See `Price.look_again_ns`."""
+        return self.every
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UtilisationTarget:
     """Dearer while more than the target is promised, cheaper while less is.
 
@@ -346,6 +380,7 @@ PRICE: Final[dict[str, type]] = {
     "fixed": Fixed,
     "schedule": Schedule,
     "cost_plus": CostPlus,
+    "pegged": Pegged,
     "utilisation_target": UtilisationTarget,
     "undercut": Undercut,
 }

@@ -32,7 +32,6 @@ from sim.scenario.limits import (
     rates_can_be_counted,
     requests_can_be_run,
     steps_can_be_run,
-    values_can_be_counted,
 )
 from sim.scenario.model import Scenario
 from sim.scenario.problems import KeyPath, Problem, ScenarioErrors, dotted, shown
@@ -521,6 +520,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     parties_can_be_held,
     money_can_be_counted,
     rates_can_be_counted,
-    values_can_be_counted,
 )
 """Every cross check, in the order they report."""

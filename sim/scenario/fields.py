@@ -139,8 +139,8 @@ BANDWIDTH_LEAST: Final = 10_000
 BANDWIDTH_MOST: Final = 2**50
 MONEY_MAX: Final = 10**36
 """Tables hold 38 digits (`sim.records.writer`: decimal128(38, 0)); two are left for sums."""
-FIAT_MAX: Final = 10**24
-"""10^12 of the numéraire: for one request, or a second of one."""
+FIAT_MAX: Final = 10**21
+"""10^9 of the numéraire, for a request or a second: for all requests of the longest run tables have digits."""
 PRICE_MAX: Final = 10**30
 """10^12 tokens of 18 decimals."""
 GAS_PRICE_MAX_WEI: Final = 10**18

@@ -119,7 +119,15 @@ def money_can_be_counted(scenario: Scenario) -> Found:
 
 
 def rates_can_be_counted(scenario: Scenario) -> Found:
-    """An exchange rate has no more steps than can be kept (10^6), and stays within what tables have digits for, but for draws that never come."""
+    """An exchange rate has no more steps than can be kept (10^6), and stays within what tables have digits for, whatever all wallets hold."""
+    with suppress(Unsound):
+        held = sum(group.wallet.payment_base * group.count for group in scenario.publishers)
+        worth = Fraction(held, scenario.payment_token.base_units) * RATE_MAX * scenario.numeraire.base_units
+        if scenario.tokens.payment.rate is not None and worth > MONEY_MAX:
+            yield (
+                ("tokens", "payment", "rate"),
+                f"{q.write_money(held, scenario.payment_token)} in all publishers' wallets may come to be worth more than can be counted; at most {_about(Fraction(MONEY_MAX, RATE_MAX * scenario.numeraire.base_units))} where the token has a rate",
+            )
     seconds = Fraction(scenario.duration_ns, NS_PER_S)
     for name in ("payment", "gas"):
         with suppress(Unsound):
@@ -140,25 +148,6 @@ def rates_can_be_counted(scenario: Scenario) -> Found:
                 yield (
                     at,
                     f"with this start, drift and volatility the rate may leave {_about(1 / RATE_MAX)} to {_about(RATE_MAX)} within {q.write_duration(scenario.duration_ns)}; less of them is allowed",
-                )
-
-
-def values_can_be_counted(scenario: Scenario) -> Found:
-    """What all requests together are worth, and all wallets at any rate, has digits in the tables."""
-    with suppress(Unsound):
-        held = sum(group.wallet.payment_base * group.count for group in scenario.publishers)
-        worth = Fraction(held, scenario.payment_token.base_units) * RATE_MAX * scenario.numeraire.base_units
-        if scenario.tokens.payment.rate is not None and worth > MONEY_MAX:
-            yield (
-                ("tokens", "payment", "rate"),
-                f"{q.write_money(held, scenario.payment_token)} in all publishers' wallets could be worth more than can be counted; less is allowed where the token has a rate",
-            )
-    for i, group in enumerate(scenario.publishers):
-        with suppress(Unsound, ScenarioErrors):
-            if group.value is not None and _requests(group, scenario) * group.value.request > MONEY_MAX:
-                yield (
-                    ("publishers", i, "value", "request"),
-                    f"{q.write_money(group.value.request, scenario.numeraire)} for each request of the run is more than can be counted",
                 )
 
 

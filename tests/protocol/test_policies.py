@@ -390,6 +390,7 @@ def shop(running_h: float = 1, **changes: Any) -> Shop:
         "free": {Resource.CPU: 50_000, Resource.MEMORY: 2**29},
         "used": {},
         "costs": Costs(Fraction(FINE.cpu * 100 + FINE.ram * 2**30, 5)),
+        "rates": None,
         "market": None,
         "chance": lambda: 0.5,
     }
