@@ -129,8 +129,11 @@ class Claimer:
         return True
 
     async def _fees(self) -> tuple[int, int] | None:
-        """What a transaction of 1 and of 2 claims costs now [token base units]; None: the chain does not say."""
-        rate, fees = self._settings.token_per_gas, []
+        """What a transaction of 1 and of 2 claims costs now [token base units]; None: chain or rates are not known."""
+        quote = await self._world.rates.quote(deadline_ns=self._deadline())
+        if isinstance(quote, Unknown):
+            return None
+        rate, fees = quote.token_per_gas, []
         for entries in (1, 2):
             wei = await self._world.chain.claim_fee_wei(entries, deadline_ns=self._deadline())
             if isinstance(wei, Unknown):

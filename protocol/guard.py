@@ -161,8 +161,10 @@ class Guard:
         self._seen = (now_ns, owed)
         rental.put_in = channel.invested_by_publisher
         left = channel.invested_by_publisher - owed
-        purse = purse_of(rental, funds.token, left=left, spent_an_hour=max(0, spent_an_hour))
-        amount = min(client.policies.funding.deposit(purse), funds.token)
+        spendable = client.payer.spendable(rental, funds.token)
+        rates = await client.payer.read_rates()
+        purse = purse_of(rental, spendable, left=left, rates=rates, spent_an_hour=max(0, spent_an_hour))
+        amount = min(client.policies.funding.deposit(purse), spendable)
         if amount > 0 and await self._deposit(rental, amount):
             purse = replace(purse, left=left + amount)
         return purse

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol import manifest, wire
@@ -21,7 +20,7 @@ from protocol.metering import Meter
 from protocol.payment import Channel, ChannelKey
 from protocol.policies.admission import Admission
 from protocol.policies.claims import Claims
-from protocol.policies.price import Price
+from protocol.policies.price import Costs, Price
 from protocol.ports import Endpoint, Mailbox, PublishedImage, Record
 from protocol.pricing import COST_SCALE, PriceTable, burn
 from protocol.units import NEVER_NS, NS_PER_MS, NS_PER_S
@@ -77,6 +76,10 @@ class ProviderSettings:
         multiaddrs: where it is reached.
         assurance, evidence_kinds: what is inside its boundary, and what can prove it.
         largest: the most that one replica may reserve, by resource [base units]: what its largest node has.
+        whole: what all its nodes have, by resource [base units]; for its price policy.
+        costs: what running costs it; for its price policy.
+        market_age_ns: how old what it knows of the market may be when it thinks about prices [ns]: when it is
+            older, the registry is read anew.
         tick_ns: between two billing ticks [ns]; 100 s.
         tick_phase_ns: offset of its ticks [ns], so that providers do not all tick at once.
         wake_early: also look at a pod when its funds could be gone before the next tick.
@@ -91,7 +94,6 @@ class ProviderSettings:
         port_timeout_ns: one call of the cluster, the chain or the store of contents [ns].
         fetch_timeout_ns: fetching an image [ns].
         retry_ns: between two tries of what the world refuses [ns].
-        token_per_gas: what a base unit of the gas token is worth in base units of the payment token.
     """
 
     prices: PriceTable
@@ -100,6 +102,9 @@ class ProviderSettings:
     assurance: Assurance = Assurance.NONE
     evidence_kinds: tuple[str, ...] = ()
     largest: Mapping[Resource, int] = field(default_factory=dict)
+    whole: Mapping[Resource, int] = field(default_factory=dict)
+    costs: Costs = Costs()
+    market_age_ns: int = 0
     tick_ns: int = 100 * NS_PER_S
     tick_phase_ns: int = 0
     wake_early: bool = False
@@ -113,7 +118,6 @@ class ProviderSettings:
     port_timeout_ns: int = 10 * NS_PER_S
     fetch_timeout_ns: int = 600 * NS_PER_S
     retry_ns: int = 5 * NS_PER_S
-    token_per_gas: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

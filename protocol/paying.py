@@ -12,15 +12,16 @@ from protocol.events import Event, Happened
 from protocol.payment import CloseChannel, Unlock, Unlocked
 from protocol.policies.funding import Purse
 from protocol.ports import Approve, Put, TxConfirmed, TxReverted, Unknown
-from protocol.renting import ERRANDS, Errand, Failed
+from protocol.renting import BUDGET_SPENT, ERRANDS, RETURNS, Errand, Failed
 from protocol.sender import Sender, pause
 from protocol.turns import Turns
 from protocol.units import NS_PER_S
 
 if TYPE_CHECKING:
     from protocol.payment import Channel, ChannelKey, CreateChannel, Deposit
-    from protocol.ports import Funds, World
+    from protocol.ports import Funds, Quote, World
     from protocol.renting import PublisherSettings, Rental
+    from protocol.units import PodId
 
 
 class Payer:
@@ -37,10 +38,14 @@ class Payer:
         self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
         self._paying = Turns(world.tasks)
         self._errands: set[str] = set()
+        self._put_in: dict[PodId, int] = {}  # into all channels of a pod, as far as it is known or under way
+        self._returned: dict[str, int] = {}  # by errand, what surely came back
 
     async def resume(self) -> None:
         """After a crash: journalled transactions are sent again, and errands go on."""
         await self.sender.resume()
+        returns = await self._world.store.scan(RETURNS)
+        self._returned = {name: int(record["amount"]) for name, record in returns.items()}
         for record in (await self._world.store.scan(ERRANDS)).values():
             self._run_errand(Errand.from_record(record))
 
@@ -56,6 +61,10 @@ class Payer:
         """
         await self._paying.take()  # an approval replaces the one before it
         try:
+            left = self._left_of_budget(rental)
+            if left is not None and amount > left:
+                return Failed(BUDGET_SPENT, f"{left} base units are left of it; {amount} are needed")
+            self._put_in[rental.pod_id] += amount  # until the chain is read, whatever becomes of it
             return await self._pay(rental, command, amount)
         finally:
             self._paying.give()
@@ -75,6 +84,26 @@ class Payer:
                     return Unknown(outcome.reason)
         return None
 
+    def spendable(self, rental: Rental, wallet: int) -> int:
+        """What may be put into a rental's channel now: what is in the wallet, and no more than the budget leaves [base units]."""
+        left = self._left_of_budget(rental)
+        return wallet if left is None else min(wallet, left)
+
+    def reckon(self, rental: Rental) -> None:
+        """Count what a rental's channels were given."""
+        self._put_in[rental.pod_id] = rental.before + rental.put_in
+
+    def _left_of_budget(self, rental: Rental) -> int | None:
+        """What the budget leaves, by what this rental's channel is now known to have been given; None: there is no budget.
+
+        A channel that its provider released tells nobody what came back, so all of it counts as spent.
+        """
+        self.reckon(rental)
+        if self._settings.budget is None:
+            return None
+        put_in = sum(self._put_in.values()) - sum(self._returned.values())
+        return max(0, self._settings.budget - put_in)
+
     # ------------------------------------------------------------ looking
 
     async def read_channel(self, key: ChannelKey) -> Channel | Unknown | None:
@@ -91,6 +120,11 @@ class Payer:
     async def read_funds(self) -> Funds | Unknown:
         """What the publisher holds outside of channels."""
         return await self._world.chain.funds(self._world.signer.address, deadline_ns=self._deadline())
+
+    async def read_rates(self) -> Quote | None:
+        """What tokens are worth, as far as it is known."""
+        quote = await self._world.rates.quote(deadline_ns=self._deadline())
+        return None if isinstance(quote, Unknown) else quote
 
     # ------------------------------------------------------------ taking back
 
@@ -122,17 +156,25 @@ class Payer:
             self._world.tasks.start("reclaim", self._reclaim(errand))
 
     async def _reclaim(self, errand: Errand) -> None:
-        await self.reclaim(errand.key, errand.life, errand.namespace)
-        await self._world.store.commit([Put(ERRANDS, errand.name, None)])
+        back = await self.reclaim(errand.key, errand.life, errand.namespace)
+        done = [Put(ERRANDS, errand.name, None)]
+        if back:
+            self._returned[errand.name] = back
+            done.append(Put(RETURNS, errand.name, {"amount": str(back)}))
+        await self._world.store.commit(done)
         self._errands.discard(errand.name)
 
-    async def reclaim(self, key: ChannelKey, life: int, namespace: str) -> None:
-        """Get the rest of a channel back: unlock, wait, close; done when this life of the channel is over."""
+    async def reclaim(self, key: ChannelKey, life: int, namespace: str) -> int:
+        """Get the rest of a channel back: unlock, wait, close; done when this life of the channel is over.
+
+        Returns:
+            What came back by our own closing [base units]; 0 when somebody else ended it.
+        """
         world, poll_ns = self._world, self._settings.poll_ns
         while True:
             channel = await self.read_when_quiet(key)
             if channel is None or (not isinstance(channel, Unknown) and channel.life != life):
-                return
+                return 0
             if isinstance(channel, Unknown):
                 await pause(world, poll_ns)
                 continue
@@ -147,7 +189,7 @@ class Payer:
                     world.trace.emit(
                         Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=back)
                     )
-                    return
+                    return back
             else:
                 # The provider's final claim ends the timer early: look now and then.
                 wait_ns = min(channel.unlocked_at_s * NS_PER_S - world.clock.now_ns(), 60 * NS_PER_S)
@@ -159,14 +201,17 @@ class Payer:
         return self._world.clock.now_ns() + self._settings.chain_timeout_ns
 
 
-def purse_of(rental: Rental, wallet: int, *, left: int | None, spent_an_hour: int = 0) -> Purse:
+def purse_of(
+    rental: Rental, wallet: int, *, left: int | None, rates: Quote | None, spent_an_hour: int = 0
+) -> Purse:
     """What the funding policy sees of a rental.
 
     Args:
         rental: an agreed one.
-        wallet: what its publisher holds outside of channels [token base units].
+        wallet: what its publisher holds outside of channels and may spend [token base units].
         left: what the channel holds beyond what is owed [token base units]; None before it is opened.
-        spent_an_hour: as `Purse` says.
+        rates: as `Purse` says, and so is `spent_an_hour`.
+        spent_an_hour: see there.
     """
     offer, prices = rental.offer, rental.prices
     assert offer is not None and prices is not None
@@ -178,4 +223,5 @@ def purse_of(rental: Rental, wallet: int, *, left: int | None, spent_an_hour: in
         left=left,
         put_in=rental.put_in,
         spent_an_hour=spent_an_hour,
+        rates=rates,
     )

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, NewType, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -327,6 +328,38 @@ class Chain(Protocol):
         Raises:
             PortError: with `sent=False`; nothing was sent, the nonce is still this transaction's.
         """
+        ...
+
+
+# ---------------------------------------------------------------- exchange rates
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What the two tokens are worth, as a feed told it.
+
+    Attributes:
+        at_ns: when it was so [Unix ns]; now less this is its age.
+        rate: what one payment token is worth [numéraire], above 0.
+        decimals: base units in one payment token, as a power of ten.
+        token_per_gas: what a base unit of the gas token is worth [base units of the payment token]; 0: gas counts nothing.
+    """
+
+    at_ns: int
+    rate: Fraction
+    decimals: int
+    token_per_gas: Fraction
+
+    def tokens_for(self, worth: Fraction) -> int:
+        """What so much of the numéraire is in the payment token [base units], rounded down."""
+        return int(worth * 10**self.decimals / self.rate)
+
+
+class Rates(Protocol):
+    """Exchange rates, from a feed that a party trusts. Adapters: sim/rates.py."""
+
+    async def quote(self, *, deadline_ns: int) -> Quote | Unknown:
+        """The newest that is known; it may be old, which `Quote.at_ns` tells."""
         ...
 
 
@@ -674,3 +707,4 @@ class World:
     store: Store
     signer: Signer
     entropy: Entropy
+    rates: Rates

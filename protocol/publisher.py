@@ -24,7 +24,9 @@ from protocol.payment import CreateChannel
 from protocol.policies.selection import Candidate
 from protocol.ports import NoAnswer, Unknown
 from protocol.renting import (
+    BUDGET_SPENT,
     TABLE,
+    TOO_DEAR,
     Failed,
     PublisherPolicies,
     PublisherSettings,
@@ -97,6 +99,8 @@ class PublisherClient:
         """After a crash: journalled transactions are sent again, and all rentals are taken up as they were."""
         await self.payer.resume()
         rentals = [Rental.from_record(r) for r in (await self.world.store.scan(TABLE)).values()]
+        for rental in rentals:
+            self.payer.reckon(rental)
         self.world.trace.emit(Event(Happened.RECOVERED, amount=len(rentals)))
         return rentals
 
@@ -115,7 +119,11 @@ class PublisherClient:
         if isinstance(market, Unknown):
             failed = Failed("ChainUnknown", market.reason)
         else:
-            order = await self._candidates(rental, market)  # step 3
+            chosen = await self._candidates(rental, market)  # step 3
+            if isinstance(chosen, Failed):
+                failed = chosen
+            else:
+                order = chosen
         for candidate in order:
             outcome = await self._agree(rental, candidate)
             if isinstance(outcome, Failed):
@@ -173,7 +181,7 @@ class PublisherClient:
 
     # ------------------------------------------------------------ step 3
 
-    async def _candidates(self, rental: Rental, market: Market) -> Sequence[Candidate]:
+    async def _candidates(self, rental: Rental, market: Market) -> Sequence[Candidate] | Failed:
         """Step 3, the choice: who is listed, prices what the pod needs, and in which order they are asked."""
         records = await self.world.content.get_many(
             [listing.record for listing in market.listings],
@@ -190,9 +198,25 @@ class PublisherClient:
         )
         for provider, fault in found.faulty:
             self._passed_over(rental, provider, Failed(fault.rule, fault.detail))
-        return self.policies.selection.order(
+        order = self.policies.selection.order(
             found.fitting, turn=self.settings.turn + rental.attempt, chance=self._chance
         )
+        return await self._worth_renting(order) if self.settings.outside_an_hour is not None else order
+
+    async def _worth_renting(self, order: Sequence[Candidate]) -> Sequence[Candidate] | Failed:
+        """Who is no dearer than what is to be had elsewhere, by the rate that is known."""
+        quote = await self.payer.read_rates()
+        if quote is None:
+            return Failed("RatesUnknown", "the feed does not say what tokens are worth")
+        assert self.settings.outside_an_hour is not None
+        most = quote.tokens_for(self.settings.outside_an_hour)
+        taken = [candidate for candidate in order if candidate.cost_an_hour <= most]
+        if order and not taken:
+            least = min(candidate.cost_an_hour for candidate in order)
+            return Failed(
+                TOO_DEAR, f"a replica costs {least} base units an hour at least, and {most} elsewhere"
+            )
+        return taken
 
     async def _agree(self, rental: Rental, candidate: Candidate) -> Rental | Failed:
         """Step 3, the agreement: the provider's keys are attested and its signed Offer is taken."""
@@ -243,7 +267,7 @@ class PublisherClient:
         rental.provider, rental.peer = candidate.provider, candidate.peer
         rental.offer, rental.offer_signature, rental.prices = offer, answer.offerSignature, candidate.prices
         rental.hpke_key = keys.hpke_key
-        rental.life, rental.put_in, rental.deposit = 0, 0, 0
+        rental.turn_away()
         rental.stage = Stage.AGREED
         rental.cause = self.world.trace.emit(
             Event(Happened.OFFER_TAKEN, rental.namespace, candidate.provider.hex(), amount=offer.min_deposit),
@@ -338,7 +362,19 @@ class PublisherClient:
             funds = await self.payer.read_funds()
             if isinstance(funds, Unknown):
                 return None
-            deposit = self.policies.funding.deposit(purse_of(rental, funds.token, left=None))
+            spendable = self.payer.spendable(rental, funds.token)
+            rates = await self.payer.read_rates()
+            deposit = self.policies.funding.deposit(purse_of(rental, spendable, left=None, rates=rates))
+            if spendable < deposit and spendable < funds.token:
+                deposit = (
+                    spendable  # the budget binds: what it leaves is put in, if the provider takes so little
+                )
+                assert rental.offer is not None
+                if deposit < max(1, rental.offer.min_deposit):
+                    return Failed(
+                        BUDGET_SPENT,
+                        f"{deposit} base units are left of it; the offer demands {rental.offer.min_deposit}",
+                    )
             if deposit > funds.token:
                 return Failed("WalletTooSmall", f"{funds.token} base units; {deposit} are needed")
             rental.deposit = deposit
@@ -423,7 +459,7 @@ class PublisherClient:
         errand = self.payer.errand(rental)
         rental.stage = Stage.CHOOSING
         rental.provider = rental.peer = rental.offer = rental.prices = None
-        rental.life = rental.put_in = rental.deposit = 0
+        rental.turn_away()
         await self.payer.take_back(errand, rental.put())
 
     # ------------------------------------------------------------ small things

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol import manifest
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 TABLE: Final = "rentals"
 UPLOADS: Final = "uploads"
 ERRANDS: Final = "errands"
+RETURNS: Final = "returns"
+TOO_DEAR: Final = "TooDear"
+"""The rule by which a publisher stays out: whoever it would ask costs more than it would pay elsewhere."""
+BUDGET_SPENT: Final = "BudgetSpent"
+"""The rule by which it deposits no more."""
 
 
 class Stage(StrEnum):
@@ -60,6 +66,8 @@ class PublisherSettings:
         look_ns: between two looks at a running pod, when the funding policy has no own interval [ns].
         silence_ns: how long a provider may be silent before the pod counts as lost [ns].
         turn: number of its first deployment, for `round_robin`.
+        budget: the most that it puts into channels, less what it surely got back [token base units]; None: its wallet is the limit.
+        outside_an_hour: what one replica costs elsewhere, an hour [numéraire]; it rents nothing dearer. None: whatever is asked.
     """
 
     unlock_time_s: int = 3600
@@ -74,6 +82,8 @@ class PublisherSettings:
     look_ns: int = 3600 * NS_PER_S
     silence_ns: int = 3600 * NS_PER_S
     turn: int = 0
+    budget: int | None = None
+    outside_an_hour: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +123,7 @@ class Rental:
         life: of its channel; 0 before it counts.
         deposit: the first deposit that was decided on [token base units].
         put_in: what was invested in this channel so far.
+        before: what was invested in the channels before it.
         seq: of the last mutation.
         version: of the pod.
         namespace: where it runs.
@@ -134,6 +145,7 @@ class Rental:
     life: int = 0
     deposit: int = 0
     put_in: int = 0
+    before: int = 0
     seq: int = 0
     version: int = 1
     namespace: str = ""
@@ -150,6 +162,11 @@ class Rental:
     def put(self) -> Put:
         """What writes it down."""
         return Put(TABLE, self.pod_id.hex(), self.to_record())
+
+    def turn_away(self) -> None:
+        """Its channel is no longer the one that it is paid from; what is in there is fetched back, or spent."""
+        self.before += self.put_in
+        self.life = self.put_in = self.deposit = 0
 
     def to_record(self) -> dict[str, Any]:
         """The stored form; the manifest and the agreement are written once and shared between records."""
@@ -170,6 +187,7 @@ class Rental:
             "life": self.life,
             "deposit": str(self.deposit),
             "put_in": str(self.put_in),
+            "before": str(self.before),
             "seq": self.seq,
             "version": self.version,
             "namespace": self.namespace,
@@ -195,6 +213,7 @@ class Rental:
             life=record["life"],
             deposit=int(record["deposit"]),
             put_in=int(record["put_in"]),
+            before=int(record["before"]),
             seq=record["seq"],
             version=record["version"],
             namespace=record["namespace"],

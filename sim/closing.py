@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from protocol import invariants
 from protocol.units import MS_PER_S, NS_PER_S
 from sim.records.schema import ProviderEnd, PublisherEnd
+from sim.surplus import Surplus, covered
 
 if TYPE_CHECKING:
     from sim.parties import ProviderParty, PublisherParty
@@ -51,10 +52,12 @@ class Closing:
         self._recorder.release(self._world.blocks.ledger.head(self._now_ns // NS_PER_S))
         self._channels()
         self._deployments()
+        self._rates()
+        surplus = Surplus(self._world, self._now_ns)
         for provider in self._world.providers.values():
-            self._provider(provider)
+            self._provider(provider, surplus)
         for publisher in self._world.publishers.values():
-            self._publisher(publisher)
+            self._publisher(publisher, surplus)
         self._pending()
         self._conservation(open_leases)
         return self._violations
@@ -103,17 +106,20 @@ class Closing:
                 still_there=row["pending_at_end"],
             )
 
-    def _provider(self, party: ProviderParty) -> None:
+    def _rates(self) -> None:
+        """The rates of tokens that have one."""
+        worth, tokens = self._world.worth, self._world.scenario.tokens
+        payment = None if tokens.payment.rate is None else worth.payment
+        for name, path in (("payment", payment), ("gas", worth.gas)):
+            for at_ns, rate in [] if path is None else path.jumps(self._now_ns):
+                self._writer.append("rates", (at_ns, name, rate))
+
+    def _provider(self, party: ProviderParty, surplus: Surplus) -> None:
         group, name, recorder = party.member.group, party.name, self._recorder
         lives = [x.row for x in self._lives.get(name, ())]
         revenue = sum(r["withdrawn"] for r in lives)
-        unclaimed = sum(
-            max(0, min(r["owed"], r["invested"] - r["returned"]) - r["withdrawn"])
-            for r in lives
-            if r["status"] != "closed"
-        )
-        gas_wei = recorder.fees.get(name, 0)
-        gas_cost = int(gas_wei * self._world.token_per_gas)
+        unclaimed = sum(covered(r) for r in lives)
+        gas_cost = recorder.fees_base(name)
         span_s = (self._now_ns - self._world.start_ns) / NS_PER_S
         nodes = len(party.machines.nodes)
         core_s = party.cpu_millis_ms // (1000 * MS_PER_S)
@@ -131,7 +137,7 @@ class Closing:
                 revenue=revenue,
                 owed_unclaimed=unclaimed,
                 unpaid=sum(r["unpaid"] for r in lives),
-                gas_wei=gas_wei,
+                gas_wei=recorder.fees_wei(name),
                 gas_cost=gas_cost,
                 running_cost=running_cost,
                 profit=revenue + unclaimed - gas_cost - running_cost,
@@ -143,10 +149,11 @@ class Closing:
                 busy_cpu_share=busy / NS_PER_S / capacity if capacity else None,
                 requests_served=sum(row["served"] for row in attempts),
                 down_ns=party.down_until(self._now_ns),
+                **surplus.provider(party, self._lives.get(name, ())),
             ),
         )
 
-    def _publisher(self, party: PublisherParty) -> None:
+    def _publisher(self, party: PublisherParty, surplus: Surplus) -> None:
         name, recorder = party.name, self._recorder
         lives = self._lives.get(name, [])
         rows = [x.row for x in lives]
@@ -168,7 +175,7 @@ class Closing:
                 spent=sum(r["withdrawn"] for r in rows),
                 returned=sum(r["returned"] for r in rows),
                 locked_at_end=sum(r["available_at_end"] for r in rows),
-                gas_wei=recorder.fees.get(name, 0),
+                gas_wei=recorder.fees_wei(name),
                 arrivals=arrivals,
                 served=served,
                 failed=failed,
@@ -177,6 +184,7 @@ class Closing:
                 waiting_at_end=now.waiting,
                 evicted=recorder.evictions.get(name, 0),
                 state=self._state(party),
+                **surplus.publisher(party, lives, self._attempts.get(name, ()), served),
             ),
         )
         self._violations += invariants.requests_conserved(
@@ -191,6 +199,8 @@ class Closing:
         rental = party.rental
         mine = [a.row for a in self._attempts.get(party.name, ())]
         last = next((r for r in reversed(mine) if r["outcome"] in ("running", "removed")), None)
+        if self._recorder.priced_out.get(party.name):
+            return "out"
         if rental is None:
             return "gone" if party.process is None else "searching"
         if last is None:
@@ -241,7 +251,7 @@ class Closing:
             ),
         ]
         if ledger.market.moves:
-            paid = sum(self._recorder.fees.values())
+            paid = sum(self._recorder.fees_wei(party) for party in self._recorder.fees)
             rows.append(
                 (
                     "gas tokens: fees paid = burnt + to builders",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from sim.scenario.fields import FIAT_DECIMALS
 from sim.statistics import Ints, hhi, merge_buckets, sketch_quantile_ms, sketch_quantiles_ms
 from sim.warm_up import NONE, Series, WarmUp
 from sim.warm_up import Value as Value  # what a metric is in one replication
@@ -80,6 +81,40 @@ class World:
         """Sum of a wei column, `table.column`, in gas tokens."""
         table, _, name = column.partition(".")
         return self.count(table, name) / self._gas_unit
+
+    def fiat(self, *columns: str) -> float:
+        """Sum of columns in the numéraire, each `table.column`."""
+        parts = [column.partition(".") for column in columns]
+        return sum(self.count(table, name) for table, _, name in parts) / 10**FIAT_DECIMALS
+
+    @functools.cached_property
+    def valued(self) -> bool:
+        """Whether the scenario says what requests are worth."""
+        return self.present("publishers", "value") > 0
+
+    @functools.cached_property
+    def welfare(self) -> float:
+        """What requests served were worth, less what serving them cost; what parties pay each other is no part of it."""
+        return self.fiat("publishers.value") - self.fiat(
+            "publishers.gas_fiat", "providers.gas_fiat", "providers.running_fiat"
+        )
+
+    @functools.cached_property
+    def planned(self) -> float:
+        """A planner's welfare; `sim.planner`."""
+        return self.fiat("publishers.planner_value") - self.fiat("providers.planner_cost")
+
+    @functools.cached_property
+    def priced(self) -> bool:
+        """Whether money in the numéraire says more than money in tokens: something is valued in it, or a token has a rate."""
+        return self.valued or self.rows("rates") > 0
+
+    def rate_growth(self) -> float | None:
+        """What the payment token was worth at the end over what it was at the beginning; None where it has no rate."""
+        rates = self._tables.rows("rates", self.replication)
+        rates = rates.where(rates.is_name("token", ["payment"]))
+        values = rates.floats("rate")
+        return float(values[-1] / values[0]) if len(values) else None
 
     @functools.cached_property
     def _instants(self) -> tuple[Ints, Ints]:
@@ -188,7 +223,7 @@ class World:
         return hhi(self._tables.rows("providers", self.replication).floats("revenue").tolist())
 
 
-Section = Literal["people", "service", "steady", "money", "faults", "market"]
+Section = Literal["people", "service", "steady", "money", "welfare", "faults", "market"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +232,9 @@ class Metric:
 
     Args:
         name: its key in `summary.json`.
-        section: where the summary table shows it: `people`, `service`, `steady`, `money`, `faults` or `market`.
+        section: where the summary table shows it: `people`, `service`, `steady`, `money`, `welfare`, `faults` or `market`.
         label: what a person reads; empty when the table leaves it to the file.
-        unit: of its value; `TOKEN` and `GAS` stand for the scenario's symbols.
+        unit: of its value; `TOKEN`, `GAS` and `FIAT` stand for the scenario's symbols.
         kind: how it is estimated over replications.
         better: which way is better for those it concerns; None where that depends on whom one asks.
         about: what is measured.
@@ -245,6 +280,20 @@ def _steady(
     return Metric(
         name, section, label, unit, "steady-state", better, about,
         lambda world: world.after_warm_up(name, series(world)), series, parts,
+    )  # fmt: skip
+
+
+def _priced(world: World) -> bool:
+    return world.priced
+
+
+def _welfare(
+    name: str, label: str, better: Literal["more", "less"] | None, about: str, of: Callable[[World], Value],
+    given: Callable[[World], bool] = lambda world: world.valued, unit: str = "FIAT",
+) -> Metric:  # fmt: skip
+    return Metric(
+        name, "welfare", label, unit, "terminating", better, about,
+        lambda world: of(world) if given(world) else None,
     )  # fmt: skip
 
 
@@ -379,6 +428,30 @@ METRICS: Final[tuple[Metric, ...]] = (
     _money("locked_at_end", "locked at the end", "less", "still in channels", lambda w: w.tokens("publishers.locked_at_end")),
     _money("stranded", "stranded", "less", "left, not owed, in open channels of pods that no longer run",
            lambda w: w.stranded()),
+    _welfare("request_value", "value of requests served", "more", "what requests served were worth, less waiting; none where no publisher has a `value`",
+             lambda w: w.fiat("publishers.value")),
+    _welfare("publisher_surplus", "publishers' surplus", "more", "value of requests served, less spending and gas",
+             lambda w: w.fiat("publishers.value") - w.fiat("publishers.spent_fiat", "publishers.gas_fiat")),
+    _welfare("provider_surplus", "providers' surplus", "more", "revenue and what is owed and covered, less gas and running cost, each at the rate of its time",
+             lambda w: w.fiat("providers.surplus"), _priced),
+    _welfare("welfare", "welfare", "more", "value of requests served, less gas and running cost: both surpluses together",
+             lambda w: w.welfare),
+    _welfare("planner_welfare", "a planner's welfare", None, "more than any market could reach: see docs/background/economics.md",
+             lambda w: w.planned),
+    Metric("welfare_share", "welfare", "share of a planner's", "share", "ratio", "more", "welfare over a planner's",
+           lambda w: (w.welfare, w.planned) if w.valued else None),
+    _welfare("priced_out", "publishers priced out", "less", "publishers that stay out because every offer was dearer than elsewhere",
+             lambda w: w.rows_where("publishers", "state", "out"), unit="count"),
+    _welfare("spend_fiat", "publishers' spend", None, "paid to providers at the rate of each payment's time, and owed and covered at the last rate",
+             lambda w: w.fiat("publishers.spent_fiat"), _priced),
+    _welfare("gas_fiat", "everybody's gas", "less", "fees of all parties' transactions, at the rate of each one's time",
+             lambda w: w.fiat("publishers.gas_fiat", "providers.gas_fiat"), _priced),
+    _welfare("holding_loss", "lost by holding tokens", "less", "what publishers' money lost in channels because the token's rate moved; negative: gained",
+             lambda w: w.fiat("publishers.holding_loss"), lambda w: w.rate_growth() is not None),
+    _welfare("rate_growth", "payment token, end over start", None, "its rate at the end over that at the start",
+             lambda w: w.rate_growth(), _priced, unit="ratio"),
+    _welfare("tokens_per_fiat", "tokens per numéraire, end over start", None, "how many times as many tokens the numéraire buys at the end; expected to be e^(σ²t) for a driftless walk",
+             lambda w: 1 / growth if (growth := w.rate_growth()) is not None else None, _priced, unit="ratio"),
     _count("exhaustions", "faults", "channels exhausted", "less", "channels whose money ran out",
            lambda w: w.present("channels", "exhausted_ns")),
     _count("suspensions", "faults", "suspensions", "less", "pods suspended", lambda w: w.count("providers", "suspensions")),

@@ -18,6 +18,7 @@ from sim.content import SimContent, SimImages
 from sim.kernel.draws import MASK
 from sim.keys import Noise, SimAttestor, SimEntropy, SimSigner, SimVerifier
 from sim.network import SimNetwork
+from sim.rates import SimRates
 from sim.recorder import PartyTrace
 from sim.store import Disk, MemoryStore
 from sim.tasks import Process, call_at
@@ -25,6 +26,7 @@ from sim.tasks import Process, call_at
 if TYPE_CHECKING:
     from protocol.hosting import ProviderPolicies, ProviderSettings
     from protocol.manifest import Pod
+    from protocol.policies import Chance
     from protocol.renting import PublisherPolicies, PublisherSettings
     from protocol.units import Address
     from sim.cluster import Machines
@@ -56,7 +58,15 @@ class Party:
         self._faults = 0
         self._network_draws = world.stream("network", name)
         self._content_draws = world.stream("content", name)
-        self.chance = world.stream("policies", name).next
+        self._chances: dict[str, Chance] = {}
+
+    def chance_of(self, decision: str) -> Chance:
+        """Its stream for a kind of decision (`selection`, `price`, ...); it goes on after a crash."""
+        if decision not in self._chances:
+            # Selection's is older than the others, and is called as it was.
+            stream = "policies" if decision == "selection" else f"policies.{decision}"
+            self._chances[decision] = self.world.stream(stream, self.name).next
+        return self._chances[decision]
 
     def boot(self) -> Ports:
         """A new process, and its ports."""
@@ -81,6 +91,7 @@ class Party:
             store=MemoryStore(process, self.disk),
             signer=SimSigner(self.key, self.address, world.scheme, process),
             entropy=SimEntropy(self.noise, process),
+            rates=SimRates(world.worth, process),
         )
 
     def start(self) -> None:
@@ -155,6 +166,7 @@ class ProviderParty(Party):
             scheme=self.world.scheme,
             sealer=self.world.sealer,
             sealing_key=self.key,
+            chance_of=self.chance_of,
         )
         self.process.start("provider", self.client.run())
 
@@ -204,7 +216,7 @@ class PublisherParty(Party):
             self.policies,
             scheme=self.world.scheme,
             sealer=self.world.sealer,
-            chance=self.chance,
+            chance=self.chance_of("selection"),
         )
         self._wishes = self.process.mailbox()
         if self._ending is not None:

@@ -15,15 +15,19 @@ from protocol import payment
 from protocol.events import Event, Happened
 from protocol.ports import EventId
 from protocol.registry import NewPricingTable
+from protocol.renting import TOO_DEAR
 from protocol.units import NS_PER_S, Address
 from sim.chain.transactions import FUNCTIONS, Tx
 from sim.chain.undo import UndoLog
 from sim.records.schema import ChannelLife, Deployment
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from protocol import ports
     from protocol.payment import ChannelKey
     from sim.chain.model import Mined, Undone
+    from sim.rates import Worth
     from sim.records.writer import RunWriter
     from sim.tasks import Process
 
@@ -38,21 +42,28 @@ REASONS: Final = {
 
 @dataclass(slots=True)
 class Attempt:
-    """One deployment of a pod at a provider: its row, its channel's life, and the replica-ms the kernel ran."""
+    """One deployment of a pod at a provider: its row, its channel's life, the replica-ms the kernel ran, all latencies added up [ns]."""
 
     row: dict[str, Any]
     life: int = 0
     run_ms: int = 0
+    latency_ns: int = 0
 
 
 @dataclass(slots=True)
 class Life:
-    """One life of a channel: its row, its first deposit, and what its provider last said was owed."""
+    """One life of a channel: its row, its first deposit, what its provider last said was owed, and its money in the numéraire.
+
+    The last three are in 10^-12, at the rate of each block.
+    """
 
     key: ChannelKey
     row: dict[str, Any]
     first: int = 0
     submitted_owed: int = 0
+    invested_fiat: int = 0
+    withdrawn_fiat: int = 0
+    returned_fiat: int = 0
 
 
 @dataclass(slots=True)
@@ -70,6 +81,7 @@ class Recorder:
 
     Attributes:
         writer: where rows go.
+        worth: what tokens are worth.
         keeps_events: whether the protocol's trace is written.
         names: party names by address.
         groups: group of each party by name.
@@ -77,9 +89,13 @@ class Recorder:
         undone_blocks: how many blocks may be undone; rows are written when they no longer can be.
         confirmations: after how many blocks parties believe what they see.
         believed: transactions that were undone when somebody may have believed them already.
+        fees: what each party paid for transactions [wei], and of it at each price of gas (base units of the payment token a wei).
+        fees_fiat: the same in the numéraire [10^-12], at the rate of each block.
+        priced_out: publishers whose last search found every offer dearer than what they would pay elsewhere.
     """
 
     writer: RunWriter
+    worth: Worth
     keeps_events: bool = True
     names: dict[Address, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
@@ -93,7 +109,9 @@ class Recorder:
     refused: dict[str, int] = field(default_factory=dict)
     tills: defaultdict[str, Till] = field(default_factory=lambda: defaultdict(Till))
     claims: dict[str, int] = field(default_factory=dict)
-    fees: dict[str, int] = field(default_factory=dict)
+    fees: dict[str, dict[Fraction, int]] = field(default_factory=dict)
+    fees_fiat: dict[str, int] = field(default_factory=dict)
+    priced_out: dict[str, bool] = field(default_factory=dict)
     submitted: dict[bytes, tuple[int, str, str, Address, int]] = field(default_factory=dict)
     undo: UndoLog = field(default_factory=lambda: UndoLog(keeps=False))
     undone_blocks: int = 0
@@ -135,6 +153,8 @@ class Recorder:
         match event.name:
             case Happened.PROVIDER_ATTESTED:
                 self._requested[pod, provider] = now_ns
+            case Happened.DEPLOYMENT_FAILED:
+                self.priced_out[pod] = event.rule == TOO_DEAR
             case Happened.CANDIDATE_PASSED_OVER:
                 attempt = self._open.get(event.pod)
                 if attempt is None or attempt.row["provider"] != provider:
@@ -154,6 +174,7 @@ class Recorder:
                 }
                 self._open[event.pod] = attempt
                 self.accepted[provider] = self.accepted.get(provider, 0) + 1
+                self.priced_out[pod] = False
             case Happened.POD_FAILED:
                 attempt = self._open.pop(event.pod, None)
                 if attempt is None:
@@ -236,10 +257,25 @@ class Recorder:
                     receipt.gas_used, receipt.fee_wei,
                 ),
             )  # fmt: skip
-            self.undo.item(self.fees, sender)
-            self.fees[sender] = self.fees.get(sender, 0) + receipt.fee_wei
+            self._pay_gas(sender, receipt.fee_wei, at_ns)
             for event in receipt.events:
                 self._chain_event(event, sender, at_ns, number)
+
+    def _pay_gas(self, sender: str, fee_wei: int, at_ns: int) -> None:
+        fees = self.fees.setdefault(sender, {})
+        price = self.worth.token_per_gas(at_ns)
+        self.undo.item(fees, price)
+        fees[price] = fees.get(price, 0) + fee_wei
+        self.undo.item(self.fees_fiat, sender)
+        self.fees_fiat[sender] = self.fees_fiat.get(sender, 0) + self.worth.gas_fiat(fee_wei, at_ns)
+
+    def fees_wei(self, party: str) -> int:
+        """What a party paid for transactions [wei]."""
+        return sum(self.fees.get(party, {}).values())
+
+    def fees_base(self, party: str) -> int:
+        """The same in base units of the payment token, by what gas was worth at each block; rounded down at each price."""
+        return sum(int(wei * price) for price, wei in self.fees.get(party, {}).items())
 
     def release(self, upto: int) -> None:
         """Write the rows of blocks up to `upto`: they cannot be undone any more."""
@@ -311,6 +347,7 @@ class Recorder:
                 self._fill(row["provider"], available=amount)
                 self._add(row, "top_ups", 1)
                 self._set(row, status="open")
+                self._value(life, "invested_fiat", amount, at_ns)
                 if row["top_ups"] == 0:
                     undo.attribute(life, "first")
                     life.first = amount
@@ -319,14 +356,17 @@ class Recorder:
             case payment.Withdrawn(key, amount):
                 life = self.newest[key]
                 self._add(life.row, "withdrawn", amount)
+                self._value(life, "withdrawn_fiat", amount, at_ns)
                 self._fill(life.row["provider"], claimed=amount, available=-amount)
                 self._claim_row(life, at_ns, block, amount, "paid")
             case payment.ClaimSkipped(key, reason):
                 if key in self.newest:
                     self._claim_row(self.newest[key], at_ns, block, 0, reason.value)
             case payment.Unlocked(key, amount):
-                row = self.newest[key].row
+                life = self.newest[key]
+                row = life.row
                 self._add(row, "returned", amount)
+                self._value(life, "returned_fiat", amount, at_ns)
                 self._fill(row["provider"], returned=amount, available=-amount)
             case payment.ChannelClosed(key):
                 self._set(self.newest[key].row, closed_ns=at_ns, status="closed")
@@ -342,6 +382,10 @@ class Recorder:
     def _add(self, row: dict[str, Any], name: str, amount: int) -> None:
         self.undo.item(row, name)
         row[name] += amount
+
+    def _value(self, life: Life, name: str, amount: int, at_ns: int) -> None:
+        self.undo.attribute(life, name)
+        setattr(life, name, getattr(life, name) + self.worth.fiat(amount, at_ns))
 
     def _set(self, row: dict[str, Any], **values: Any) -> None:
         for name, value in values.items():

@@ -163,6 +163,7 @@ def _conclude(
         decimals=scenario.tokens.payment.decimals,
         gas_token=scenario.tokens.gas.symbol,
         gas_decimals=scenario.tokens.gas.decimals,
+        numeraire=scenario.tokens.numeraire,
         not_modelled=NOT_MODELLED,
         antithetic=scenario.antithetic,
         warm_up=_warm_up(scenario, tables).to_record(),

@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-NOT_MODELLED: Final = (
-    "Publishers' surplus: the summary does not weigh what a request is worth to its publisher.",
-    "Welfare against a planner's: no planner is computed to compare with.",
-)
-"""What `simulation.md` lists for the summary and this stage cannot know; the simulator adds its own."""
-
 
 def write_summary(directory: Path, *, tables: RunTables | None = None) -> dict[str, Any]:
     """Compute `summary.json` from a run's tables and provenance, write it and return it.
@@ -48,7 +42,11 @@ def summarise(tables: RunTables, provenance: Mapping[str, Any]) -> dict[str, Any
     """
     warm_up, antithetic = warm_up_in(provenance), bool(provenance.get("antithetic"))
     worlds = worlds_of(tables, provenance, warm_up)
-    symbols = {"TOKEN": provenance["token"], "GAS": provenance["gas_token"]}
+    symbols = {
+        "TOKEN": provenance["token"],
+        "GAS": provenance["gas_token"],
+        "FIAT": provenance["numeraire"],
+    }
     return {
         "scenario": provenance["scenario"],
         "seed": provenance["seed"],
@@ -66,7 +64,7 @@ def summarise(tables: RunTables, provenance: Mapping[str, Any]) -> dict[str, Any
             for metric in METRICS
         },
         "conservation": [law for world in worlds for law in conservation(tables, world.replication)],
-        "not_modelled": [*NOT_MODELLED, *provenance["not_modelled"]],
+        "not_modelled": list(provenance["not_modelled"]),
         **provenance.get("notes", {}),
     }
 
@@ -157,6 +155,7 @@ SECTIONS: Final = {
     "service": "Service",
     "steady": "Steady state",
     "money": "Money",
+    "welfare": "Welfare",
     "faults": "Faults",
     "market": "Market",
 }
@@ -172,7 +171,10 @@ def summary_view(summary: Mapping[str, Any]) -> RenderableType:
     sections = {name: _section(summary, name) for name in SECTIONS}
     steady: list[RenderableType] = [sections["steady"], ""] if warm_up_text(summary.get("warm_up")) else []
     left = Group(sections["people"], "", sections["service"], "", *steady, _latency(summary), "")
-    right = Group(sections["money"], "", sections["faults"], "", sections["market"], "")
+    named = [
+        sections[name] for name in ("money", "welfare", "faults", "market") if sections[name].row_count > 1
+    ]
+    right = Group(*(part for section in named for part in (section, "")))
     page = Columns([left, right], padding=(0, 4))  # one below the other where the terminal is narrow
     count = summary["replications"]
     head = Text.assemble(
@@ -260,6 +262,8 @@ def _says_a_number(entry: Mapping[str, Any]) -> bool:
 def _worth_showing(entry: Mapping[str, Any]) -> bool:
     """The table is for reading: what has no label, and kinds of failure that did not happen, stay in the file."""
     if not entry["label"] or "latency" in entry["name"]:  # latencies have a grid of their own
+        return False
+    if entry["section"] == "welfare" and entry["mean"] is None:  # the scenario values nothing
         return False
     return not (entry["name"].startswith("failed_") and entry["mean"] == 0)
 

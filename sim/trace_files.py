@@ -32,6 +32,9 @@ from sim.scenario.problems import Problem, ScenarioErrors, shown
 INVOCATIONS: Final = "invocations.csv"
 DURATIONS: Final = "durations.csv"
 MEMORY: Final = "memory.csv"
+LEAST_RATE: Final = 1e-9
+MOST_RATE: Final = 1e9
+"""What one token may be worth in the numéraire, in a file."""
 
 FUNCTION: Final = ("HashOwner", "HashApp", "HashFunction")
 APP: Final = ("HashOwner", "HashApp")
@@ -268,6 +271,36 @@ def read_seconds(path: Path) -> tuple[float, ...]:
     if problems:
         raise ScenarioErrors(problems)
     return values
+
+
+def read_rates(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The columns `seconds` and `rate` of a CSV file: when an exchange rate changes, and to what.
+
+    Raises:
+        ScenarioErrors: the file, a column or a value is missing or wrong.
+    """
+    if not path.is_file():
+        what = "this is a folder, not a file" if path.is_dir() else "there is no such file"
+        raise ScenarioErrors([Problem(shown(path), None, "", what)])
+    problems: list[Problem] = []
+    table = _Table(path, ("seconds", "rate"), problems)
+    found: list[tuple[float, float]] = []
+    for line, row in table.whole_rows():
+        at_s, rate = table.number(line, row, "seconds", MOST_S), table.number(line, row, "rate", MOST_RATE)
+        if problems:
+            continue
+        if found and at_s <= found[-1][0]:
+            table.bad(line, f"column seconds: {at_s:g} is not after the row before, {found[-1][0]:g}")
+        elif not found and at_s:
+            table.bad(line, f"column seconds: the first is {at_s:g}; it has to be 0, the start of the run")
+        elif rate < LEAST_RATE:
+            table.bad(line, f"column rate: {rate:g} is less than {LEAST_RATE:g}, the least allowed")
+        found.append((at_s, rate))
+    if not problems and not found:
+        table.bad(1, "the file has no values")
+    if problems:
+        raise ScenarioErrors(problems)
+    return tuple(at_s for at_s, _ in found), tuple(rate for _, rate in found)
 
 
 def empirical(path: Path) -> Law:

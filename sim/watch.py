@@ -187,6 +187,8 @@ class Watcher:
         attempt.row["billed_replica_ms"] = sum(r.replica_ms for r in tenant.readings)
         attempt.row["round_trip_ns"] = caller.spec.round_trip_ns
         attempt.run_ms = counters.billed_ms
+        mean_ns = sketches.mean_ns(latency["all"])
+        attempt.latency_ns = 0 if mean_ns is None else round(mean_ns * sketches.count(latency["all"]))
         pod = attempt.row["pod"]
         for kind, sketch in latency.items():
             buckets = sketch.nonzero()[0]

@@ -7,7 +7,6 @@ The world begins a little before the scenario does, so that providers are listed
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -17,11 +16,13 @@ from protocol import manifest, ports, wire
 from protocol.attestation import Assurance, AttestationPolicy
 from protocol.hosting import ProviderPolicies, ProviderSettings
 from protocol.keccak import keccak256
+from protocol.policies.price import Costs
 from protocol.pricing import PriceTable
 from protocol.renting import PublisherPolicies, PublisherSettings
 from protocol.sealing import HPKE
 from protocol.signing import SECP256K1
 from protocol.units import NS_PER_S, Address, PeerId, Resource
+from sim import rates
 from sim.chain.blocks import Blocks
 from sim.chain.contracts import ModelContracts
 from sim.chain.model import ModelLedger
@@ -36,6 +37,7 @@ from sim.kernel.streams import Stream
 from sim.keys import EVIDENCE_KIND, private_key
 from sim.network import Links, Place, Web
 from sim.parties import ProviderParty, PublisherParty
+from sim.rates import Worth
 from sim.recorder import Recorder
 from sim.scenario import convert, policies
 from sim.scenario.convert_chain import Calendar, to_forks, to_market
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from sim.chain.contracts import Contracts
     from sim.records.writer import RunWriter
     from sim.scenario.model import ProviderMember, PublisherMember, Scenario
+    from sim.scenario.tokens import Rate
 
 SET_UP_MARGIN_NS: Final = 30 * NS_PER_S
 HISTORY_BLOCKS: Final = 128
@@ -89,7 +92,8 @@ class World:
         self.env = simpy.Environment(initial_time=self.begin_ns)
         self.scheme: Scheme = SECP256K1 if scenario.crypto == "real" else COUNTED_SCHEME
         self.sealer: Sealer = HPKE if scenario.crypto == "real" else COUNTED_SEALER
-        self.recorder = Recorder(writer, keeps_events=scenario.output.events)
+        self.worth = self._worth()
+        self.recorder = Recorder(writer, self.worth, keeps_events=scenario.output.events)
         network = scenario.network
         self.web = Web(
             self.env,
@@ -135,6 +139,18 @@ class World:
             self._add_provider(provider, keys[provider.name], addresses[provider.name])
         for index, publisher in enumerate(publisher_members):
             self._add_publisher(publisher, index, keys[publisher.name], addresses[publisher.name])
+
+    def _worth(self) -> Worth:
+        tokens = self.scenario.tokens
+
+        def path(token: str, rate: Rate | None) -> rates.Path | None:
+            if rate is None:
+                return None
+            stream = self.stream("rate", token)
+            return rates.path(rate, stream, start_ns=self.start_ns, end_ns=self.end_ns)
+
+        at_par = rates.Path([self.start_ns], [1])
+        return Worth(tokens, path("payment", tokens.payment.rate) or at_par, path("gas", tokens.gas.rate))
 
     # ------------------------------------------------------------ chain
 
@@ -231,6 +247,9 @@ class World:
                 Resource.MEMORY: max(node.memory_bytes for node in nodes),
                 Resource.GPU: max(node.gpus for node in nodes),
             },
+            whole=machines.whole,
+            costs=Costs(group.cost.idle * len(nodes), group.cost.busy),
+            market_age_ns=group.market_age_ns,
             tick_ns=terms.tick_ns,
             tick_phase_ns=int(self.stream("tick", member.name).next() * terms.tick_ns),
             min_unlock_s=terms.min_unlock_time_ns // NS_PER_S,
@@ -239,7 +258,6 @@ class World:
             grace_s=terms.grace_ns // NS_PER_S,
             offer_valid_ns=terms.offer_valid_ns,
             wake_early=terms.wake_early,
-            token_per_gas=self.token_per_gas,
         )
         self.recorder.extra_prices[member.name] = (prices.gpu or 0, prices.ip or 0)
         self.web.places[PeerId(member.name)] = Place(group.region)
@@ -273,12 +291,6 @@ class World:
             ip=prices.ip,
         )
 
-    @property
-    def token_per_gas(self) -> Fraction:
-        """What a base unit of the gas token is worth in base units of the payment token."""
-        gas = self.scenario.tokens.gas
-        return Fraction(gas.price_base or 0, 10**gas.decimals)
-
     # ------------------------------------------------------------ publishers and their callers
 
     def _add_publisher(self, member: PublisherMember, index: int, key: bytes, address: Address) -> None:
@@ -302,6 +314,8 @@ class World:
                 live=False,
             ),
             turn=index,
+            budget=None if group.value is None else group.value.budget_base,
+            outside_an_hour=convert.outside_an_hour(group),
         )
         self.publishers[member.name] = PublisherParty(
             self,

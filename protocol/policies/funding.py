@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Protocol
 
 from protocol.errors import BadInput
@@ -10,6 +11,8 @@ from protocol.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from protocol.ports import Quote
 
 HOUR_NS: Final = 3600 * NS_PER_S
 
@@ -21,10 +24,11 @@ class Purse:
     Attributes:
         cost_of: what running this pod at one replica for so many nanoseconds costs [token base units].
         min_deposit: the least that the provider's Offer demands.
-        wallet: what the publisher holds outside the channel.
+        wallet: what the publisher holds outside the channel, as far as its budget lets it put that in.
         left: what the channel holds beyond what is owed, as last seen; None before it is opened.
         put_in: what was invested so far.
         spent_an_hour: what an hour has cost since the last look [token base units an hour]; 0 before one.
+        rates: what tokens are worth, as last known; None when the feed did not say.
     """
 
     cost_of: Callable[[int], int]
@@ -33,6 +37,7 @@ class Purse:
     left: int | None
     put_in: int
     spent_an_hour: int = 0
+    rates: Quote | None = None
 
 
 class Funding(Protocol):
@@ -128,10 +133,46 @@ class Runway:
         return max(purse.spent_an_hour, purse.cost_of(HOUR_NS))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fiat:
+    """Deposits of so much of the numéraire, by the rate that is known when each is made.
+
+    Attributes:
+        first: what a deposit is worth, the first one and every top-up [numéraire]; never less than the Offer demands.
+        low: top up when what is left is worth less than this [numéraire]; 0: never.
+        every: time between two looks [ns].
+    """
+
+    first: float
+    low: float = 0.0
+    every: int = field(default=600 * NS_PER_S, metadata={"unit": "duration"})
+
+    def __post_init__(self) -> None:
+        if not self.first > 0:
+            raise BadInput(f"first: {self.first}; allowed are numbers above 0")
+        if not 0 <= self.low < self.first:
+            raise BadInput(f"low: {self.low}; allowed are numbers of 0 and more, below first, {self.first}")
+        _positive("every", self.every)
+
+    def deposit(self, purse: Purse) -> int:
+        """See `Funding.deposit`."""
+        if purse.rates is None:
+            return purse.min_deposit if purse.left is None else 0
+        amount = purse.rates.tokens_for(Fraction(repr(self.first)))
+        if purse.left is None:
+            return max(purse.min_deposit, amount)
+        low = purse.rates.tokens_for(Fraction(repr(self.low)))
+        return min(amount, purse.wallet) if purse.left < low else 0
+
+    def look_again_ns(self, purse: Purse | None) -> int | None:
+        """See `Funding.look_again_ns`."""
+        return self.every if self.low else None
+
+
 def _positive(name: str, value: int) -> None:
     if value <= 0:
         raise BadInput(f"{name}: {value}; allowed are durations above 0")
 
 
-FUNDING: Final[dict[str, type]] = {"once": Once, "runway": Runway}
+FUNDING: Final[dict[str, type]] = {"once": Once, "runway": Runway, "fiat": Fiat}
 """Short names."""

@@ -168,7 +168,12 @@ def compare(
         )
     worlds = _worlds(first, second), _worlds(second, first)
     symbols = [
-        {"TOKEN": run.provenance["token"], "GAS": run.provenance["gas_token"]} for run in (first, second)
+        {
+            "TOKEN": run.provenance["token"],
+            "GAS": run.provenance["gas_token"],
+            "FIAT": run.provenance["numeraire"],
+        }
+        for run in (first, second)
     ]
     found: list[tuple[Metric, str, Difference]] = []
     left_out: dict[str, str] = {}

@@ -64,7 +64,11 @@ def write_tables(
     ]
     values = [_values(point.scenario, found) for point, found in zip(points, own, strict=True)]
     parameters = parameters_table(points, kinds)
-    symbols = {"TOKEN": token.payment_token.symbol, "GAS": token.gas_token.symbol}
+    symbols = {
+        "TOKEN": token.payment_token.symbol,
+        "GAS": token.gas_token.symbol,
+        "FIAT": token.numeraire.symbol,
+    }
     tables = {
         POINTS: parameters,
         RESULTS: _results(points, values, parameters),

@@ -57,6 +57,7 @@ class Ending:
         interrupted: someone stopped it; the tables hold what was reached.
         token, gas_token: symbols of the payment and the gas token.
         decimals, gas_decimals: base units in one of them, as a power of ten.
+        numeraire: symbol of the money that values are in.
         not_modelled: what this simulator leaves out, a sentence each.
         antithetic: whether replications are pairs.
         warm_up: what is left out of steady-state figures, as `sim.warm_up.WarmUp` writes it.
@@ -77,6 +78,7 @@ class Ending:
     decimals: int = 18
     gas_token: str = "ETH"
     gas_decimals: int = 18
+    numeraire: str = "USD"
     not_modelled: tuple[str, ...] = ()
     antithetic: bool = False
     warm_up: dict[str, Any] | None = None

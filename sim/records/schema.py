@@ -33,6 +33,7 @@ Span = Annotated[int, Kind("int64", "ns")]
 Integral = Annotated[int, Kind("int64", "replica-ns")]
 Count = Annotated[int, Kind("int64", "count")]
 Money = Annotated[int, Kind("decimal", "token base units")]
+Fiat = Annotated[int, Kind("decimal", "numéraire × 10^-12")]
 Wei = Annotated[int, Kind("decimal", "wei of the gas token")]
 Name = Annotated[str, Kind("name", "")]
 Text = Annotated[str, Kind("text", "")]
@@ -200,6 +201,15 @@ class ProviderEnd(NamedTuple):
     busy_cpu_share: Annotated[Share | None, "CPU time of busy replicas over CPU time of its nodes"] = None
     requests_served: Annotated[Count, "requests answered"] = 0
     down_ns: Annotated[Span, "time it was down"] = 0
+    revenue_fiat: Annotated[
+        Fiat, "revenue at the rate of each payment's time, and what is owed and covered at the last rate"
+    ] = 0
+    gas_fiat: Annotated[Fiat, "gas at the rate of each transaction's time"] = 0
+    running_fiat: Annotated[Fiat, "running cost, at the rate as the run begins"] = 0
+    surplus: Annotated[Fiat, "revenue less gas and running cost, in the numéraire"] = 0
+    planner_cost: Annotated[
+        Fiat, "what a planner would spend on its machines (`docs/background/economics.md`)"
+    ] = 0
 
 
 class PublisherEnd(NamedTuple):
@@ -223,7 +233,26 @@ class PublisherEnd(NamedTuple):
     lost: Annotated[Count, "requests never answered: the last attempt failed"] = 0
     waiting_at_end: Annotated[Count, "requests that failed and would have been tried again"] = 0
     evicted: Annotated[Count, "times it was removed because its funds ran out"] = 0
-    state: Annotated[Name, "`running`, `suspended`, `evicted`, `deleted`, `searching` or `gone`"] = "running"
+    state: Annotated[
+        Name,
+        "`running`, `suspended`, `evicted`, `deleted`, `searching`, `gone`, or `out`: every offer was dearer than elsewhere",
+    ] = "running"
+    value: Annotated[
+        Fiat | None, "what requests served were worth, less waiting; null when the scenario does not say"
+    ] = None
+    spent_fiat: Annotated[
+        Fiat,
+        "paid to providers at the rate of each payment's time, and owed and covered at the end at the last rate",
+    ] = 0
+    gas_fiat: Annotated[Fiat, "gas at the rate of each transaction's time"] = 0
+    holding_loss: Annotated[
+        Fiat,
+        "what its money lost in channels: deposits less returns and payments, each at the rate of its time, less what is there at the last rate",
+    ] = 0
+    surplus: Annotated[Fiat | None, "value less spending and gas; null when there is no value"] = None
+    planner_value: Annotated[
+        Fiat, "what the requests that a planner would serve were worth (`docs/background/economics.md`)"
+    ] = 0
 
 
 class PriceChange(NamedTuple):
@@ -239,6 +268,14 @@ class PriceChange(NamedTuple):
     ingress: Annotated[BytePrice, "for traffic in"]
     gpu: Annotated[DevicePrice | None, "for GPUs reserved; null when not on offer"] = None
     ip: Annotated[AddressPrice | None, "for public addresses reserved; null when not on offer"] = None
+
+
+class RateChange(NamedTuple):
+    """One row for each change of an exchange rate, the first as the run begins; none for a token without a `rate`."""
+
+    time_ns: Annotated[Instant, "from when it holds"]
+    token: Annotated[Name, "`payment` or `gas`"]
+    rate: Annotated[float, Kind("float64", "numéraire a token"), "what one is worth"]
 
 
 class Sample(NamedTuple):
@@ -421,6 +458,7 @@ TABLES: Final[dict[str, Table]] = {
         Table("providers", ProviderEnd, None, ()),
         Table("publishers", PublisherEnd, None, ()),
         Table("prices", PriceChange, "time_ns", ("time_ns", "provider")),
+        Table("rates", RateChange, None, ("time_ns", "token")),
         Table("samples", Sample, "time_ns", ("time_ns", "provider")),
         Table("latency", LatencyCount, None, ("provider", "pod", "kind", "bucket")),
         Table("requests", Request, "end_ns", ("end_ns", "provider", "pod", "number")),
@@ -445,6 +483,7 @@ def reference() -> str:
         "Each table is a folder of Parquet files under `tables/`; `sim.load(directory).tables[name]` reads one as a data",
         "frame. Every table begins with `replication` (int32), the number of the replication from 0. Instants are Unix",
         "nanoseconds, money is whole base units of the payment token (decimal128(38, 0); Python integers in data frames),",
+        "values are whole units of 10^-12 of the numéraire,",
         "and names are dictionary-encoded text.",
     ]
     for table in TABLES.values():

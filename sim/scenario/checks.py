@@ -29,6 +29,7 @@ from sim.scenario.laws import Law, Unsound
 from sim.scenario.limits import (
     money_can_be_counted,
     parties_can_be_held,
+    rates_can_be_counted,
     requests_can_be_run,
     steps_can_be_run,
 )
@@ -38,7 +39,7 @@ from sim.scenario.problems import KeyPath, Problem, ScenarioErrors, dotted, show
 from sim.scenario.serving import everybody_finds_a_provider, providers_can_list_themselves
 from sim.scenario.supply import Provider
 from sim.scenario.world import Fault
-from sim.trace_files import empirical, read_seconds, read_trace
+from sim.trace_files import empirical, read_rates, read_seconds, read_trace
 
 Found = tuple[KeyPath, str] | Problem
 """What is wrong: at a path of the scenario, or in a file it names."""
@@ -244,6 +245,15 @@ def measured_laws_are_sound(scenario: Scenario) -> Iterator[Found]:
     for path, law in laws_of(scenario):
         if law.empirical is not None:
             yield from _readable(empirical, law.empirical, (*path, "empirical"))
+
+
+def rates_are_sound(scenario: Scenario) -> Iterator[Found]:
+    """The files of exchange rates can be read."""
+    for name in ("payment", "gas"):
+        with suppress(Unsound):
+            rate = getattr(scenario.tokens, name).rate
+            if rate is not None and rate.empirical is not None:
+                yield from _readable(read_rates, rate.empirical, ("tokens", name, "rate", "empirical"))
 
 
 def _readable(read: Callable[[Path], object], file: Path, at: KeyPath) -> Iterator[Found]:
@@ -492,6 +502,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     traces_are_sound,
     replays_are_sound,
     measured_laws_are_sound,
+    rates_are_sound,
     trace_is_there_when_used,
     scaling_is_possible,
     serving_is_possible,
@@ -511,5 +522,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     steps_can_be_run,
     parties_can_be_held,
     money_can_be_counted,
+    rates_can_be_counted,
 )
 """Every cross check, in the order they report."""

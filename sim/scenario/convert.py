@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 from typing import assert_never
 
 from protocol.manifest import Pod, Replicas
@@ -13,6 +14,7 @@ from sim import laws, traffic
 from sim.kernel.specs import Client
 from sim.kernel.specs import Scaling as KernelScaling
 from sim.scenario import demand
+from sim.scenario.fields import FIAT_DECIMALS
 from sim.scenario.laws import Law
 from sim.scenario.model import PublisherMember, Scenario
 from sim.trace_files import Function, empirical, read_seconds, read_trace
@@ -115,6 +117,13 @@ def to_service(member: PublisherMember) -> laws.Law:
 def to_first_service(member: PublisherMember) -> laws.Law | None:
     """Time to serve the first request of a fresh replica [s]; None: as any other."""
     return to_law(member.group.first_service) if member.group.first_service else None
+
+
+def outside_an_hour(group: demand.Publisher) -> Fraction | None:
+    """What one replica costs the group elsewhere, an hour [numéraire]; None: it takes any price."""
+    if group.value is None or group.value.outside_per_s is None:
+        return None
+    return group.value.outside_per_s * 3600 / 10**FIAT_DECIMALS
 
 
 def to_client(group: demand.Publisher) -> Client:

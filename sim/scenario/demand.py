@@ -14,6 +14,8 @@ from sim.scenario import quantities as q
 from sim.scenario.fields import (
     Bytes,
     DurationNs,
+    Fiat,
+    FiatRate,
     FilePath,
     GasMoney,
     ImageBytes,
@@ -311,6 +313,31 @@ class PublisherWallet(Model):
     gas_base: GasMoney = key("1 {token}", alias="gas", description="For transactions.")
 
 
+class Value(Model):
+    """What being served is worth to a publisher, and where it stops paying.
+
+    A request served is worth `request` less `latency` times what its client waited for the answer, the network's round trip included.
+    One that is never answered is worth nothing. Nobody is paid this: it is what surpluses and welfare are counted from.
+    """
+
+    request: Fiat = key("0 {token}", description="What a request answered at once is worth.")
+    latency_per_s: FiatRate = key(
+        "0 {token}/s",
+        alias="latency",
+        description="What waiting takes off that, per time; a request answered late enough is worth less than nothing.",
+    )
+    budget_base: PositiveMoney | None = key(
+        None,
+        alias="budget",
+        description="The most that a publisher puts into channels, less what it surely got back; null: its wallet.",
+    )
+    outside_per_s: FiatRate | None = key(
+        None,
+        alias="outside",
+        description="What one replica costs elsewhere, per time. Who finds no offer as cheap stays out, as after a loss; null: takes any price.",
+    )
+
+
 class PublisherPolicies(Model):
     """What a publisher decides as it likes."""
 
@@ -387,6 +414,9 @@ class Publisher(Model):
     wallet: PublisherWallet = key({}, description="What each starts with.")
     unlock_time_ns: UnlockNs = key(
         "1h", alias="unlock_time", description="Unlock time of the channels it creates."
+    )
+    value: Value | None = key(
+        None, description="What being served is worth to each, and what it would pay; null: nobody asks."
     )
     policies: PublisherPolicies = key({}, description="What each decides as it likes.")
     lifetime: ForeverOrLaw = key(

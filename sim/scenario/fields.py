@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
 
 
+FIAT_DECIMALS: Final = 12
+"""The numéraire is counted in units of 10^-12, of which tables hold 38 digits: 10^26 of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What reading a value can depend on beside the value itself.
@@ -34,11 +38,13 @@ class Context:
         base: folder that relative paths in the scenario start from.
         payment: the payment token.
         gas: the chain's own token.
+        numeraire: the money that values are in.
     """
 
     base: Path = Path()
     payment: q.Denomination = q.Denomination("DAI", 18)
     gas: q.Denomination = q.Denomination("ETH", 18)
+    numeraire: q.Denomination = q.Denomination("USD", FIAT_DECIMALS)
 
 
 DEFAULT_CONTEXT: Final = Context()
@@ -133,6 +139,8 @@ BANDWIDTH_LEAST: Final = 10_000
 BANDWIDTH_MOST: Final = 2**50
 MONEY_MAX: Final = 10**36
 """Tables hold 38 digits (`sim.records.writer`: decimal128(38, 0)); two are left for sums."""
+FIAT_MAX: Final = 10**21
+"""10^9 of the numéraire, for a request or a second: for all requests of the longest run tables have digits."""
 PRICE_MAX: Final = 10**30
 """10^12 tokens of 18 decimals."""
 GAS_PRICE_MAX_WEI: Final = 10**18
@@ -270,6 +278,8 @@ Number = Annotated[Fraction, _plain("number", *_NUMBER, least=0, most=NUMBER_MAX
 """A plain number, 0 or more, exact."""
 PositiveNumber = Annotated[Fraction, _plain("number", *_NUMBER, above=0, most=NUMBER_MAX)]
 """A plain number above 0, exact."""
+SignedNumber = Annotated[Fraction, _plain("number", *_NUMBER, least=-NUMBER_MAX, most=NUMBER_MAX)]
+"""A plain number of either sign, exact."""
 Times = Annotated[Fraction, _plain("number", *_NUMBER, least=1, most=NUMBER_MAX)]
 """A factor of 1 or more, exact."""
 ShareM = Annotated[
@@ -328,6 +338,30 @@ PositiveMoney = Annotated[int, _money(_payment, "payment", least=None, above=0)]
 """Base units of the payment token, above 0: the contract takes no deposit of nothing (`AmountRequired`)."""
 GasMoney = Annotated[int, _money(_gas, "gas")]
 """Base units of the gas token."""
+Fiat = Annotated[
+    int,
+    Quantity(
+        "money (numéraire)",
+        "an amount of the numéraire, such as 0.001 USD",
+        lambda v, c: q.read_money(_named(v, c.numeraire), c.numeraire),
+        lambda v, c: q.write_money(v, c.numeraire),
+        least=0,
+        most=FIAT_MAX,
+    ),
+]
+"""Numéraire, in units of 10^-12."""
+FiatRate = Annotated[
+    Fraction,
+    Quantity(
+        "numéraire per time",
+        "an amount of the numéraire per time, such as 0.05 USD/h",
+        lambda v, c: q.read_rate_of_money(_named(v, c.numeraire), c.numeraire, "node-s"),
+        lambda v, c: q.write_rate_of_money(v, c.numeraire, "node-s"),
+        least=0,
+        most=FIAT_MAX,
+    ),
+]
+"""Numéraire a second, in units of 10^-12, exact."""
 
 
 def _price(of: str) -> Quantity:

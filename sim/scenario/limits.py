@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -26,6 +27,11 @@ STEPS_MAX: Final = 10**10
 PARTIES_MAX: Final = 10**6
 NODES_MAX: Final = 10**7
 """Some kilobytes a party and some hundred bytes a node: what a machine with tens of gigabytes holds."""
+RATE_STEPS_MAX: Final = 10**6
+"""Each is a row and two numbers in memory."""
+RATE_MAX: Final = 10**12
+FARTHEST_DRAW: Final = 8
+"""Standard deviations that no draw of a run passes (chance 6·10^-16)."""
 MINUTE_NS: Final = 60 * NS_PER_S
 INT64_MAX: Final = 2**63 - 1
 
@@ -112,6 +118,39 @@ def money_can_be_counted(scenario: Scenario) -> Found:
             )
 
 
+def rates_can_be_counted(scenario: Scenario) -> Found:
+    """An exchange rate has no more steps than can be kept (10^6), and stays within what tables have digits for, whatever all wallets hold."""
+    with suppress(Unsound):
+        held = sum(group.wallet.payment_base * group.count for group in scenario.publishers)
+        worth = Fraction(held, scenario.payment_token.base_units) * RATE_MAX * scenario.numeraire.base_units
+        if scenario.tokens.payment.rate is not None and worth > MONEY_MAX:
+            yield (
+                ("tokens", "payment", "rate"),
+                f"{q.write_money(held, scenario.payment_token)} in all publishers' wallets may come to be worth more than can be counted; at most {_about(Fraction(MONEY_MAX, RATE_MAX * scenario.numeraire.base_units))} where the token has a rate",
+            )
+    seconds = Fraction(scenario.duration_ns, NS_PER_S)
+    for name in ("payment", "gas"):
+        with suppress(Unsound):
+            rate = getattr(scenario.tokens, name).rate
+            if rate is None or rate.gbm is None:
+                continue
+            law = rate.gbm
+            at: KeyPath = ("tokens", name, "rate", "gbm")
+            if (steps := Fraction(scenario.duration_ns, law.step_ns)) > RATE_STEPS_MAX:
+                yield (
+                    (*at, "step"),
+                    f"{q.write_duration(law.step_ns)} makes about {_about(steps)} steps; at most {_about(RATE_STEPS_MAX)} can be kept",
+                )
+            span = float(seconds * NS_PER_S / law.unit_ns)
+            strays = abs(float(law.drift)) * span + FARTHEST_DRAW * float(law.volatility) * math.sqrt(span)
+            strays += abs(math.log(law.start)) + float(law.volatility) ** 2 * span / 2
+            if strays > math.log(RATE_MAX):
+                yield (
+                    at,
+                    f"with this start, drift and volatility the rate may leave {_about(1 / RATE_MAX)} to {_about(RATE_MAX)} within {q.write_duration(scenario.duration_ns)}; less of them is allowed",
+                )
+
+
 def _requests(group: demand.Publisher, scenario: Scenario) -> Fraction:
     """Requests of all members that are expected while the run lasts."""
     traffic, seconds = group.traffic, Fraction(scenario.duration_ns, NS_PER_S)
@@ -143,5 +182,5 @@ def _poisson(law: demand.Poisson, seconds: Fraction) -> Fraction:
     return sum((step.rate_per_s * span for step, span in zip(steps, spans, strict=True)), Fraction(0))
 
 
-def _about(number: Fraction | int) -> str:
+def _about(number: Fraction | int | float) -> str:
     return f"{float(number):.3g}"

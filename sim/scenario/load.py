@@ -20,7 +20,7 @@ from protocol import manifest as manifests
 from protocol.errors import BadManifest
 from protocol.quantities import show
 from sim.scenario import checks, policies
-from sim.scenario.fields import Context
+from sim.scenario.fields import FIAT_DECIMALS, Context
 from sim.scenario.laws import Unsound
 from sim.scenario.model import Scenario
 from sim.scenario.overrides import Override, OverrideError, put
@@ -30,8 +30,8 @@ from sim.scenario.quantities import Denomination
 from sim.scenario.ranges import read_range
 from sim.scenario.resolve import to_data
 from sim.scenario.sweep import Sweep, place_of, structural_problems
+from sim.scenario.tokens import DECIMALS_MAX, SYMBOL
 from sim.scenario.translate import translate
-from sim.scenario.world import DECIMALS_MAX, SYMBOL
 from sim.scenario.yaml_file import Document, parse_yaml, read_yaml
 
 
@@ -107,10 +107,14 @@ def _load(document: Document, base: Path, overrides: Iterable[str | Override]) -
 def context_of(data: Any, base: Path) -> Context:
     """The tokens as far as the raw data says them right, else the defaults: their own errors are reported by the tree."""
     default = Context()
+    tokens = data.get("tokens") if isinstance(data, dict) else None
+    tokens = tokens if isinstance(tokens, dict) else {}
+    numeraire = tokens.get("numeraire")
+    if not isinstance(numeraire, str) or re.fullmatch(SYMBOL, numeraire) is None:
+        numeraire = default.numeraire.symbol
 
     def token(role: str, fallback: Denomination) -> Denomination:
-        tokens = data.get("tokens") if isinstance(data, dict) else None
-        said = tokens.get(role) if isinstance(tokens, dict) else None
+        said = tokens.get(role)
         if not isinstance(said, dict):
             return fallback
         symbol, decimals = said.get("symbol", fallback.symbol), said.get("decimals", fallback.decimals)
@@ -118,7 +122,12 @@ def context_of(data: Any, base: Path) -> Context:
         good = named and type(decimals) is int and 0 <= decimals <= DECIMALS_MAX
         return Denomination(symbol, decimals) if good else fallback
 
-    return Context(base, token("payment", default.payment), token("gas", default.gas))
+    return Context(
+        base,
+        token("payment", default.payment),
+        token("gas", default.gas),
+        Denomination(numeraire, FIAT_DECIMALS),
+    )
 
 
 def _put_all(

@@ -11,12 +11,13 @@ from typing import Literal
 
 from sim.scenario.chain import Chain
 from sim.scenario.demand import Publisher
-from sim.scenario.fields import InstantNs, PositiveNs, WarmUp
+from sim.scenario.fields import FIAT_DECIMALS, InstantNs, PositiveNs, WarmUp
 from sim.scenario.laws import Model, key
 from sim.scenario.quantities import Denomination
 from sim.scenario.supply import Provider
 from sim.scenario.sweep import Sweep
-from sim.scenario.world import Count, Fault, Name, Network, Output, Tokens, Until, Whole
+from sim.scenario.tokens import Tokens
+from sim.scenario.world import Count, Fault, Name, Network, Output, Until, Whole
 from sim.warm_up import WarmUp as WarmingUp
 from sim.warm_up import fixed
 
@@ -81,7 +82,7 @@ class Scenario(Model):
         description="`real`: every seal and signature is made. `counted`: transparent ones of the same size.",
     )
     chain: Chain = key({}, description="The chain the contracts are on.")
-    tokens: Tokens = key({}, description="The two tokens.")
+    tokens: Tokens = key({}, description="The two tokens, and what they are worth.")
     network: Network = key({}, description="Messages between the parties.")
     providers: tuple[Provider, ...] = key(min_length=1, description="Groups of providers.")
     publishers: tuple[Publisher, ...] = key(min_length=1, description="Groups of publishers.")
@@ -111,6 +112,11 @@ class Scenario(Model):
     def gas_token(self) -> Denomination:
         """The gas token's symbol and decimals."""
         return Denomination(self.tokens.gas.symbol, self.tokens.gas.decimals)
+
+    @property
+    def numeraire(self) -> Denomination:
+        """The numéraire's symbol, and the decimals to which it is counted."""
+        return Denomination(self.tokens.numeraire, FIAT_DECIMALS)
 
     def provider_members(self) -> tuple[ProviderMember, ...]:
         """Every provider, in the order of the file."""

@@ -322,7 +322,7 @@ def write_rate_of_money(base: Fraction, token: Denomination, of: str) -> str:
     """Inverse of `read_rate_of_money`."""
     for unit in (
         *PRICE_UNITS[of],
-        *(("core-s",) if of == "core-s" else ("GiB-s", "B-s") if of == "byte-s" else ()),
+        *{"core-s": ("core-s",), "byte-s": ("GiB-s", "B-s"), "node-s": ("s", "d", "w")}.get(of, ()),
     ):
         per = _per(unit, of)
         if per and (text := decimal(Fraction(base * per, token.base_units))):

@@ -126,7 +126,9 @@ def _default(field: FieldInfo) -> str:
         return "none"
     if isinstance(value, str):
         found = quantity(field)
-        token = DEFAULT_CONTEXT.gas if found and "gas" in found.kind else DEFAULT_CONTEXT.payment
+        kind = found.kind if found else ""
+        token = DEFAULT_CONTEXT.gas if "gas" in kind else DEFAULT_CONTEXT.payment
+        token = DEFAULT_CONTEXT.numeraire if "numéraire" in kind else token
         return f"`{value.replace('{token}', token.symbol)}`" if value else "empty"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

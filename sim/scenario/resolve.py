@@ -17,7 +17,7 @@ from sim.trace_files import DURATIONS, INVOCATIONS, MEMORY
 
 def context_for(scenario: Scenario) -> Context:
     """What amounts of money are written in."""
-    return Context(payment=scenario.payment_token, gas=scenario.gas_token)
+    return Context(payment=scenario.payment_token, gas=scenario.gas_token, numeraire=scenario.numeraire)
 
 
 def to_data(scenario: Scenario) -> dict[str, Any]:
@@ -34,6 +34,10 @@ def input_files(scenario: Scenario) -> list[Path]:
             found |= {group.traffic.trace.files / name for name in (INVOCATIONS, DURATIONS, MEMORY)}
         if group.traffic.replay is not None:
             found.add(group.traffic.replay)
+    tokens = scenario.tokens
+    for rate in (tokens.payment.rate, tokens.gas.rate):
+        if rate is not None and rate.empirical is not None:
+            found.add(rate.empirical)
     found |= {law.empirical for _, law in laws_of(scenario) if law.empirical is not None}
     return sorted(found)
 

@@ -128,6 +128,13 @@ def _finds_a_provider(scenario: Scenario, at: KeyPath, group: demand.Publisher) 
                 f"the least is {q.write_money(deposit, token)}, at '{cheapest}' ({why} at its prices)"
             ),
         )
+    budget = group.value.budget_base if group.value is not None else None
+    least_asked, name = min((_deposit(pod, replicas, None, p)[0], p.name) for p in patient)
+    if budget is not None and budget < least_asked:
+        yield (
+            (*at, "value", "budget"),
+            f"{q.write_money(budget, token)} is less than any provider takes as a first deposit; the least is {q.write_money(least_asked, token)}, at '{name}'",
+        )
 
 
 def _built(kind: str, spec: PolicySpec, scenario: Scenario) -> object:

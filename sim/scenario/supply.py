@@ -141,4 +141,9 @@ class Provider(Model):
     cold_start: ColdStart = key({}, description="How long replicas take to start.")
     terms: Terms = key({}, description="What each asks of publishers.")
     policies: ProviderPolicies = key({}, description="What each decides as it likes.")
+    market_age_ns: DurationNs = key(
+        "0s",
+        alias="market_age",
+        description="How old what each knows of the others' prices may be when it thinks about its own: it reads the registry anew when it is older.",
+    )
     wallet: ProviderWallet = key({}, description="What each starts with.")

@@ -16,6 +16,7 @@ PATTERNS: Final = {
     "name": "lower-case letters, digits and dashes, at most 63",
     "region": "a region as name-zone-number, such as bul-east-1",
     "symbol": "a token's symbol: a letter, then letters, digits and dots, 16 at most",
+    "numeraire": "a symbol: a letter, then letters, digits and dots, 16 at most",
 }
 """What the pattern of a key means, by the key."""
 

@@ -1,8 +1,8 @@
-"""The parts of a scenario that are nobody's, but for the chain: tokens, network, faults, output."""
+"""The parts of a scenario that are nobody's, but for the chain and the tokens: network, faults, output."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,6 @@ from sim.scenario.fields import (
     BytesPerS,
     DurationNs,
     FilePath,
-    PaymentMoney,
     PositiveNs,
     Precision,
     SampledShare,
@@ -24,49 +23,10 @@ Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 """A whole number, 1 or more."""
 ChainId = Annotated[int, Field(ge=1, le=2**53, strict=True)]
 """What EIP-155 calls one; public chains have numbers of eight digits and more."""
-DECIMALS_MAX: Final = 24
-"""YAM v2's, the most of the tokens that people test with; of the tables' 38 digits 14 are left before the point."""
-SYMBOL: Final = r"^[A-Za-z][A-Za-z0-9.]{0,15}$"
 Several = Annotated[int, Field(ge=2, le=1_000_000, strict=True)]
 """A whole number, 2 or more: an interval needs two."""
 Whole = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 """A whole number, 0 or more."""
-
-
-class PaymentToken(Model):
-    """The token that pods are paid in."""
-
-    symbol: str = key("DAI", pattern=SYMBOL, description="How amounts of it are written.")
-    decimals: int = key(
-        18, ge=0, le=DECIMALS_MAX, strict=True, description="Base units in one token are 10 to this power."
-    )
-
-
-class GasToken(Model):
-    """The chain's own token, which transactions are paid in."""
-
-    symbol: str = key("ETH", pattern=SYMBOL, description="How amounts of it are written.")
-    decimals: int = key(
-        18, ge=0, le=DECIMALS_MAX, strict=True, description="Base units in one token are 10 to this power."
-    )
-    price_base: PaymentMoney | None = key(
-        None,
-        alias="price",
-        description="What one is worth in the payment token, for profits in the summary; null: gas is not counted in them.",
-    )
-
-
-class Tokens(Model):
-    """The two tokens."""
-
-    payment: PaymentToken = key({}, description="What pods are paid in.")
-    gas: GasToken = key({}, description="What transactions are paid in.")
-
-    @model_validator(mode="after")
-    def _different(self) -> Self:
-        if self.payment.symbol == self.gas.symbol:
-            raise ValueError(f"both tokens are called '{self.gas.symbol}'; they need different symbols")
-        return self
 
 
 class Partition(Model):
@@ -202,7 +162,6 @@ __all__ = [
     "Count",
     "Fault",
     "FilePath",
-    "GasToken",
     "Name",
     "Network",
     "NodeCrash",
@@ -210,12 +169,10 @@ __all__ = [
     "Output",
     "Partition",
     "PartitionFault",
-    "PaymentToken",
     "ProviderCrash",
     "PublisherCrash",
     "RpcLie",
     "RpcSilence",
-    "Tokens",
     "Until",
     "Whole",
 ]

@@ -105,6 +105,7 @@ def write_example(
             end_ns,
             (end_ns,) * replications,
             token="USDC",
+            not_modelled=("Rain.",),
         ),
     )
     write_summary(directory)

@@ -17,7 +17,7 @@ import sim
 from cli import progress as bars
 from cli.main import main
 from protocol.errors import BadInput
-from sim import replications, runner
+from sim import replications
 from sim.kernel import cache
 from sim.kernel.plane import DataPlane
 from sim.records.directory import table_hashes

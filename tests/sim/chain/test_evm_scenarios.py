@@ -14,8 +14,8 @@ from tests.sim.worlds import Data, Played, merged, play, provider, publisher, sc
 
 GAS: Final = {
     "events": {"amount"},  # of an outcome: the fee
-    "providers": {"gas_wei", "gas_cost", "profit"},
-    "publishers": {"gas_wei"},
+    "providers": {"gas_wei", "gas_cost", "profit", "gas_fiat", "surplus"},
+    "publishers": {"gas_wei", "gas_fiat"},
     "transactions": {"gas_used", "fee_wei"},
 }
 """Columns that gas is in."""

@@ -280,7 +280,7 @@ def test_residuals_and_what_is_not_modelled_are_listed(run: Path) -> None:
     laws = text.partition('<section id="conservation">')[2].partition("</section>")[0]
     assert laws.count("<td>0</td></tr>") == 6
     assert "trusted" not in laws
-    assert "planner" in text.partition('<section id="not-modelled">')[2]
+    assert "Rain." in text.partition('<section id="not-modelled">')[2]
 
 
 def test_bands_are_drawn_when_there_are_replications_and_said_to_be_missing_when_not(run: Path) -> None:

@@ -22,6 +22,9 @@ WHOLE = to_data(
         [
             "faults=[{kind: node_crash, provider: budget-0, node: 0, at: 1m, for: 1m}]",
             "chain.outages=[{at: 1m, for: 1m}]",
+            "tokens.payment.rate={gbm: {volatility: 0.8}}",
+            "tokens.gas.rate=2000",
+            "publishers.careful.value={request: 0.001 USD, budget: 5 DAI, outside: 1 USD/h}",
         ],
     )
 )
@@ -33,7 +36,7 @@ values = st.recursive(
     | st.integers(-3, 10**6)
     | st.floats(allow_nan=False)
     | st.text(max_size=6)
-    | st.sampled_from(["1h", "0s", "2Gi", "5 DAI", "-1 DAI", "0.1 DAI/core-h", "1/s", "trace", "keda", "budget", "../x", "0:3", "all", "a-b-1", "1e9999"]),
+    | st.sampled_from(["1h", "0s", "2Gi", "5 DAI", "-1 DAI", "1 USD", "1 USD/s", "0.1 DAI/core-h", "1/s", "trace", "keda", "budget", "../x", "0:3", "all", "a-b-1", "1e9999"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip

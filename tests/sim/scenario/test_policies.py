@@ -30,7 +30,11 @@ def test_settings_are_read_in_their_units() -> None:
     assert selection.price_ceiling == 2 * 10**16
 
 
-NEEDED: dict[str, dict[str, Any]] = {"schedule": {"factors": [1.0, 2.0]}, "by_hand": {"providers": ["a-0"]}}
+NEEDED: dict[str, dict[str, Any]] = {
+    "schedule": {"factors": [1.0, 2.0]},
+    "by_hand": {"providers": ["a-0"]},
+    "fiat": {"first": 5.0},
+}
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, known in KINDS.items() for name in known])
