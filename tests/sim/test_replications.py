@@ -94,7 +94,7 @@ def test_a_warm_up_is_left_out_of_what_is_steady_and_of_nothing_else() -> None:
             assert entry == late.metric(name) == auto.metric(name)
     samples = whole.tables["samples"]
     instants = samples[(samples["replication"] == 0) & (samples["provider"] != "")]
-    replicas = instants[[c for c in instants if c.startswith("replicas_")]].sum(axis=1)
+    replicas = instants[[c for c in instants if str(c).startswith("replicas_")]].sum(axis=1)
     at = instants["time_ns"] - whole.provenance["start_ns"]
     assert whole.metric("replicas_at_once")["values"][0] == pytest.approx(replicas.mean())
     assert late.metric("replicas_at_once")["values"][0] == pytest.approx(replicas[at > 300e9].mean())

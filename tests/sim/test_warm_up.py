@@ -6,6 +6,8 @@ values, errors N(1, 1) or Exp(1), independent or autocorrelated, with a bias of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,7 +46,7 @@ def noise(rng: np.random.Generator, errors: str, correlated: bool) -> Floats:
     return drawn[100:]
 
 
-SHAPES = {
+SHAPES: dict[str, Callable[[Floats], Floats]] = {
     "mean shift": np.ones_like,
     "linear": lambda left: left,
     "quadratic": lambda left: left**2,
