@@ -10,6 +10,7 @@ import click
 
 DIFFERENT: Final = 1
 WRONG_INPUT: Final = 2
+IMPRECISE: Final = 3
 UNAVAILABLE: Final = 5
 BROKEN: Final = 9
 INTERRUPTED: Final = 130

@@ -1,8 +1,9 @@
 """The commands of `trustedpods`, one function each.
 
 Exit status: 0; 1 when `compare` or `replay` finds a difference; 2 when the input is wrong (nothing was done; `compare`:
-or too small to test anything); 5 when an endpoint or a peer fails; 9 when an invariant of the simulation broke (a bug;
-the tables are kept) or a point of a sweep failed (the others are there); 130 when interrupted (the tables can be read).
+or too small to test anything); 3 when a half-width that was asked for (`until`) was not reached (the results are
+there); 5 when an endpoint or a peer fails; 9 when an invariant of the simulation broke (a bug; the tables are kept) or a
+point of a sweep failed (the others are there); 130 when interrupted (the tables can be read).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.contracts import contracts
-from cli.ending import BROKEN, INTERRUPTED, Told, telling
+from cli.ending import BROKEN, IMPRECISE, INTERRUPTED, Told, telling
 from cli.experiments import compare, replay
 from cli.group import CONTEXT, FILE, QUIET, SET, Commands
 from cli.sweep import sweep
@@ -60,7 +61,7 @@ def new(name: str) -> None:
     "--replications",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Independent repetitions, instead of the file's.",
+    help="Independent repetitions, instead of the file's `replications` or `until`.",
 )
 @click.option(
     "--workers",
@@ -125,6 +126,10 @@ def run(
             INTERRUPTED,
             f"interrupted: {summary['complete_share']:.1%} of the virtual time was reached; the tables are in {results.directory}",
         )
+    if (found := summary["precision"]) is not None and not found["reached"]:
+        from sim.summary import precision_text
+
+        raise Told(IMPRECISE, f"{precision_text(found)} The results are in {results.directory}")
 
 
 @main.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.ending import BROKEN, INTERRUPTED, Told, telling
+from cli.ending import BROKEN, IMPRECISE, INTERRUPTED, Told, telling
 from cli.group import FILE, QUIET, SET
 from sim.experiments import HEADLINES
 
@@ -29,7 +29,7 @@ MOST_FAILURES: Final = 10
 @click.option("--scheduler", metavar="ADDRESS",
               help="Scheduler of a Dask cluster that exists, such as tcp://host:8786, instead.")  # fmt: skip
 @click.option("--replications", type=click.IntRange(min=1), metavar="N",
-              help="Independent repetitions of each point, instead of the file's.")  # fmt: skip
+              help="Independent repetitions of each point, instead of the file's `replications` or `until`.")  # fmt: skip
 @click.option("--metric", "metrics", multiple=True, metavar="NAME",
               help="A metric to print; may be given often.  [default: a handful]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
@@ -74,7 +74,7 @@ def sweep(
 
 
 def _end(results: SweepResults) -> None:
-    """Status 130 when it was stopped, 9 when something failed."""
+    """Status 130 when it was stopped, 9 when something failed, 3 when a half-width was not reached."""
     there = results.provenance["evaluations"]
     if results.interrupted:
         raise Told(
@@ -102,6 +102,18 @@ def _end(results: SweepResults) -> None:
                 ]
             ),
         )
+    if imprecise := results.imprecise:
+        from sim.summary import precision_text
+
+        parameters = _parameters(results)
+        lines = [
+            f"point {one['point']} ({', '.join(f'{k}={v}' for k, v in parameters[one['point']].items())}): {precision_text(one)}"
+            for one in imprecise[:MOST_FAILURES]
+        ]
+        more = [f"and {len(imprecise) - MOST_FAILURES} more, in {results.directory}/provenance.json"]
+        told = lines + (more if len(imprecise) > MOST_FAILURES else [])
+        head = f"{len(imprecise)} of {len(results.points)} points are less precise than asked; their results are there"
+        raise Told(IMPRECISE, "\n".join([head, *told]))
 
 
 def _entries(results: SweepResults, names: list[str]) -> list[dict[str, dict[str, Any]]]:

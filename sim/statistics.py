@@ -7,6 +7,7 @@ quantile from fewer than 100 observations beyond it is not given.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -105,6 +106,7 @@ def jackknife(numerators: Sequence[float], denominators: Sequence[float]) -> lis
     return [n * above / below - (n - 1) * piece / rest for rest, piece in without]
 
 
+@functools.lru_cache(maxsize=4096)
 def t_quantile(prob: float, degrees: float) -> float:
     """The quantile of Student's t: the value that is exceeded with chance 1 - `prob`.
 

@@ -186,7 +186,8 @@ def summary_view(summary: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [head]
     parts += [Text(line) for line in (warm_up_text(summary.get("warm_up")),) if line]
     if summary.get("precision") is not None:
-        parts.append(precision_text(summary["precision"]))
+        found = summary["precision"]
+        parts.append(Text(precision_text(found), "" if found["reached"] else "yellow"))
     if summary["interrupted"]:
         parts.append(
             Text(f"Interrupted: {summary['complete_share']:.1%} of the virtual time was reached.", "yellow")
@@ -210,15 +211,13 @@ def warm_up_text(record: Mapping[str, Any] | None) -> str:
     return f"{text} Not seen to settle in the first half of the run: {names}; {todo}." if names else text
 
 
-def precision_text(found: Mapping[str, Any]) -> RenderableType:
-    """Whether the half-width that was asked for was reached."""
-    from rich.text import Text
-
+def precision_text(found: Mapping[str, Any]) -> str:
+    """Whether the half-width that was asked for was reached, in words."""
     asked = f"{100 * found['asked']:.3g} % of the mean of {found['metric']}"
     if found["reached"]:
         half = 100 * found["half_width"] / abs(found["mean"]) if found["mean"] else 0.0
-        return Text(f"The half-width of {asked} was reached: {half:.3g} %.")
-    return Text(f"The half-width of {asked} was not reached: {found['why']}.", "yellow")
+        return f"The half-width of {asked} was reached: {half:.3g} %."
+    return f"The half-width of {asked} was not reached: {found['why']}."
 
 
 def _section(summary: Mapping[str, Any], section: str) -> Table:

@@ -122,3 +122,18 @@ def test_the_kernel_counts_latencies_in_these_buckets() -> None:
     low, high = ours.bucket_edges_ms(np.arange(state.BUCKETS, dtype=np.int64) + state.FIRST_BUCKET)
     np.testing.assert_allclose(low * 1e6, sketches.EDGES_NS[:-1], rtol=1e-15)
     np.testing.assert_allclose(high * 1e6, sketches.EDGES_NS[1:], rtol=1e-15)
+
+
+@pytest.mark.parametrize("law", ["pareto 1.1", "pareto 2", "lognormal cv 10"])
+@pytest.mark.parametrize("prob", [0.5, 0.9, 0.95, 0.99, 0.999])
+def test_a_sketch_is_within_a_percent_on_heavy_tails(law: str, prob: float) -> None:
+    rng = np.random.default_rng(6)
+    if law.startswith("pareto"):
+        values = 1e7 * rng.uniform(size=1_000_000) ** (-1 / float(law.split()[1]))
+    else:
+        sigma = math.sqrt(math.log(1 + 10**2))
+        values = 1e8 * rng.lognormal(-(sigma**2) / 2, sigma, 1_000_000)
+    buckets = values.view(np.int64) >> ours.BUCKET_SHIFT
+    places, counts = np.unique(buckets, return_counts=True)
+    found = ours.sketch_quantile_ms(places, counts, prob)
+    assert found == pytest.approx(np.quantile(values, prob, method="inverted_cdf") / 1e6, rel=0.0079)

@@ -99,3 +99,19 @@ def test_uniforms_are_uniform() -> None:
         distance = np.abs(column - (np.arange(20_000) + 0.5) / 20_000).max()
         assert distance < 1.95 / 20_000**0.5
     assert abs(np.corrcoef(both.T)[0, 1]) < 4 / 20_000**0.5
+
+
+def test_the_second_of_an_antithetic_pair_draws_what_is_left_to_one() -> None:
+    for seed, stream in ((1, "requests"), (7, "gas")):
+        first, second = (draws.run_key(seed, number, stream, "a-0", antithetic=True) for number in (4, 5))
+        assert first == draws.stream_key(seed, 4, stream, "a-0")  # as without pairs
+        assert draws.run_key(seed, 5, stream, "a-0", antithetic=False) == draws.stream_key(
+            seed, 5, stream, "a-0"
+        )
+        for index in (0, 1, 2**40 + 3):
+            for u, v in zip(draws.uniforms(first, index), draws.uniforms(second, index), strict=True):
+                assert v == 1 - u and 0 < v < 1
+        one, other = Stream(first), Stream(second)
+        for number in range(300):
+            u, v = one.next(), other.next()
+            assert v == 1 - u == draws.uniforms(second, number >> 1)[number & 1]
