@@ -122,6 +122,11 @@ class Deployment(NamedTuple):
     cold_latency_p99_ms: Annotated[
         Latency | None, "99 % of them were answered within; null under 100 beyond it"
     ] = None
+    lie: Annotated[
+        Name | None,
+        "by which its publisher found its provider out, such as `Overclaimed`; null when it did not",
+    ] = None
+    lie_found_ns: Annotated[Instant | None, "when it did"] = None
 
 
 class ChannelLife(NamedTuple):
@@ -148,6 +153,7 @@ class ChannelLife(NamedTuple):
     overrun: Annotated[Money, "cost of what was served after the exhaustion"] = 0
     top_ups: Annotated[Count, "deposits after the first"] = 0
     status: Annotated[Name, "`open`, `unlocking` or `closed`"] = "open"
+    overcharged: Annotated[Money, "paid beyond what ran at the agreed prices"] = 0
 
 
 class Transaction(NamedTuple):
@@ -200,6 +206,8 @@ class ProviderEnd(NamedTuple):
     busy_cpu_share: Annotated[Share | None, "CPU time of busy replicas over CPU time of its nodes"] = None
     requests_served: Annotated[Count, "requests answered"] = 0
     down_ns: Annotated[Span, "time it was down"] = 0
+    behaviour: Annotated[Name, "`honest`, or how it does not keep to the protocol"] = "honest"
+    overcharged: Annotated[Money, "what it was paid beyond what ran at the agreed prices"] = 0
 
 
 class PublisherEnd(NamedTuple):
@@ -224,6 +232,7 @@ class PublisherEnd(NamedTuple):
     waiting_at_end: Annotated[Count, "requests that failed and would have been tried again"] = 0
     evicted: Annotated[Count, "times it was removed because its funds ran out"] = 0
     state: Annotated[Name, "`running`, `suspended`, `evicted`, `deleted`, `searching` or `gone`"] = "running"
+    behaviour: Annotated[Name, "`honest`, or how it does not keep to the protocol"] = "honest"
 
 
 class PriceChange(NamedTuple):

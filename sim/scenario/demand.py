@@ -386,6 +386,9 @@ class Publisher(Model):
         "1h", alias="unlock_time", description="Unlock time of the channels it creates."
     )
     policies: PublisherPolicies = key({}, description="What each decides as it likes.")
+    behaviour: PolicySpec = key(
+        "honest", description="Whether each keeps to the protocol, or how it does not."
+    )
     lifetime: ForeverOrLaw = key(
         "forever", description="How long from its arrival until it leaves; a law is drawn per member."
     )
