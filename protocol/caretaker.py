@@ -105,6 +105,7 @@ class Caretaker:
             await self._cluster.forget(pod.namespace)
             pod.settled = True
             await self._keep(pod)
+        self._meters.leave(pod)
         del self._pods[pod.namespace]
 
     # ------------------------------------------------------------ steps 6 and 7

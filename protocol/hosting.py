@@ -21,7 +21,7 @@ from protocol.metering import Meter
 from protocol.payment import Channel, ChannelKey
 from protocol.policies.admission import Admission
 from protocol.policies.claims import Claims
-from protocol.policies.price import Price
+from protocol.policies.price import Costs, Price
 from protocol.ports import Endpoint, Mailbox, PublishedImage, Record
 from protocol.pricing import COST_SCALE, PriceTable, burn
 from protocol.units import NEVER_NS, NS_PER_MS, NS_PER_S
@@ -77,6 +77,10 @@ class ProviderSettings:
         multiaddrs: where it is reached.
         assurance, evidence_kinds: what is inside its boundary, and what can prove it.
         largest: the most that one replica may reserve, by resource [base units]: what its largest node has.
+        whole: what all its nodes have, by resource [base units]; for its price policy.
+        costs: what running costs it; for its price policy.
+        market_age_ns: how old what it knows of the market may be when it thinks about prices [ns]: when it is
+            older, the registry is read anew.
         tick_ns: between two billing ticks [ns]; 100 s.
         tick_phase_ns: offset of its ticks [ns], so that providers do not all tick at once.
         wake_early: also look at a pod when its funds could be gone before the next tick.
@@ -100,6 +104,9 @@ class ProviderSettings:
     assurance: Assurance = Assurance.NONE
     evidence_kinds: tuple[str, ...] = ()
     largest: Mapping[Resource, int] = field(default_factory=dict)
+    whole: Mapping[Resource, int] = field(default_factory=dict)
+    costs: Costs = Costs()
+    market_age_ns: int = 0
     tick_ns: int = 100 * NS_PER_S
     tick_phase_ns: int = 0
     wake_early: bool = False

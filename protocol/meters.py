@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from protocol.payment import ChannelKey
     from protocol.ports import Mark, Reading, Usage
     from protocol.pricing import PriceTable
+    from protocol.units import Resource
 
 
 class Meters:
@@ -41,6 +42,7 @@ class Meters:
         self._keys: tuple[ChannelKey, ...] = ()
         self._usage: Usage | None = None
         self._seen_ns = 0
+        self._left: dict[Resource, int] = {}
 
     @property
     def billed(self) -> Sequence[HostedPod]:
@@ -104,6 +106,23 @@ class Meters:
         pod.seen_ns = max(pod.seen_ns, self._seen_ns)
         return self.meter(pod, self._usage)
 
+    def used(self) -> tuple[int, Mapping[Resource, int]]:
+        """All that pods have used, those that have gone since this process began included.
+
+        Returns:
+            The instant that this is true at, which is the last billing tick's [Unix ns]; 0 before one. And by
+            resource base units × ms.
+        """
+        total = dict(self._left)
+        for pod in self._pods.values():
+            self.bring(pod)
+            _add(total, pod)
+        return self._usage.at_ns if self._usage is not None else 0, total
+
+    def leave(self, pod: HostedPod) -> None:
+        """The pod is settled and will be known no more; what it used stays counted."""
+        _add(self._left, pod)
+
     # ------------------------------------------------------------ marks
 
     def seen(self, now_ns: int) -> None:
@@ -132,3 +151,9 @@ class Meters:
         self._billed = None
         if pod.namespace in self.marks:
             self.marks = {name: mark for name, mark in self.marks.items() if name != pod.namespace}
+
+
+def _add(total: dict[Resource, int], pod: HostedPod) -> None:
+    for (resource, usage), amount in pod.meter.cumulative().items():
+        if not usage:
+            total[resource] = total.get(resource, 0) + amount

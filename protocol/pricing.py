@@ -123,9 +123,9 @@ class PriceTable:
             raise Refusal("NoPrice", f"{resource.value} has no price here")
         return price * _WEIGHT[resource]
 
-    def scaled(self, factor: float) -> PriceTable:
-        """Every price times `factor`, rounded down; the factor is taken as it is written (0.7 is seven tenths)."""
-        exact = Fraction(repr(factor))
+    def scaled(self, factor: float | Fraction) -> PriceTable:
+        """Every price times `factor`, rounded down; a float is taken as it is written (0.7 is seven tenths)."""
+        exact = factor if isinstance(factor, Fraction) else Fraction(repr(factor))
         if exact < 0:
             raise BadInput(f"factor: {factor}; allowed are 0 and more")
         return replace(

@@ -44,10 +44,11 @@ from protocol.storefront import Storefront
 from protocol.units import NS_PER_S, Address, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from protocol.auth import Request
     from protocol.manifest import Pod
+    from protocol.policies import Chance
     from protocol.ports import Attestor, Cluster, World
     from protocol.sealing import Sealer
     from protocol.signing import Scheme
@@ -63,6 +64,7 @@ class ProviderClient:
         settings, policies: as the person chose.
         scheme, sealer: how signatures and seals are made.
         sealing_key: 32 bytes, the private key that bundles are sealed for.
+        chance_of: its stream for a kind of decision, such as `price`.
 
     Attributes:
         meters_type, claimer_type: what meters and claims for it.
@@ -82,6 +84,7 @@ class ProviderClient:
         scheme: Scheme,
         sealer: Sealer,
         sealing_key: bytes,
+        chance_of: Callable[[str], Chance],
     ) -> None:
         self.world = world
         self.cluster = cluster
@@ -104,7 +107,16 @@ class ProviderClient:
             world, cluster, settings, self.pods, self.meters, self.biller, self.claimer, self.payment_domain
         )
         self.front = Storefront(
-            world, settings, policies, self.sender, self.pods, sealer=sealer, sealing_key=sealing_key
+            world,
+            cluster,
+            settings,
+            policies,
+            self.sender,
+            self.pods,
+            self.meters,
+            chance=chance_of("price"),
+            sealer=sealer,
+            sealing_key=sealing_key,
         )
         self.desk = Desk(self, self.payment_domain, scheme)
 
@@ -319,6 +331,7 @@ class ProviderClient:
             version=1,
         )
         self.pods[name] = hosted
+        self.front.taken += offer.table_id == self.front.listed
         await self.desk.keep(request, answer, hosted)
         self.caretaker.take(hosted)
         return answer

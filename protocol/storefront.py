@@ -12,19 +12,21 @@ from protocol.auth import ProviderKeys
 from protocol.eip712 import Domain
 from protocol.events import Event, Happened
 from protocol.keccak import keccak256
-from protocol.policies.price import Shop
+from protocol.policies.price import Rival, Seen, Shop
 from protocol.ports import NoAnswer, Peer, Put, TxConfirmed, Unknown
 from protocol.pricing import PriceTable
 from protocol.record import ProviderRecord, write_record
 from protocol.registry import NewPricingTable, RegisterPricingTable, RegisterProvider, Unsubscribe
 from protocol.sender import Sender, pause
-from protocol.units import NS_PER_S, PeerId
+from protocol.units import NS_PER_MS, NS_PER_S, PeerId, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from protocol.hosting import HostedPod, ProviderPolicies, ProviderSettings
-    from protocol.ports import Listing, Market, World
+    from protocol.meters import Meters
+    from protocol.policies import Chance
+    from protocol.ports import Cluster, Listing, Market, World
     from protocol.sealing import Sealer
     from protocol.units import Cid
 
@@ -45,10 +47,11 @@ class Storefront:
     """One provider, as publishers find it.
 
     Args:
-        world: its ports.
+        world, cluster: its ports.
         settings, policies: as the person chose.
         sender: sends its transactions.
-        pods: its pods, which the price policy may count.
+        pods, meters: its pods, and what they have used; for the price policy.
+        chance: its stream for prices.
         sealer: how seals are made.
         sealing_key: 32 bytes, the private key that bundles are sealed for.
     """
@@ -56,11 +59,14 @@ class Storefront:
     def __init__(
         self,
         world: World,
+        cluster: Cluster,
         settings: ProviderSettings,
         policies: ProviderPolicies,
         sender: Sender,
         pods: Mapping[str, HostedPod],
+        meters: Meters,
         *,
+        chance: Chance,
         sealer: Sealer,
         sealing_key: bytes,
     ) -> None:
@@ -70,13 +76,20 @@ class Storefront:
         self._sender = sender
         self._sealer = sealer
         self._sealing_key = sealing_key
+        self._cluster = cluster
         self._pods = pods
+        self._meters = meters
+        self._chance = chance
+        self._market: Market | None = None
+        self._read_ns = 0
+        self._used: tuple[int, Mapping[Resource, int]] | None = None
         terms = world.chain.terms
         self._registry_domain = Domain(terms.chain_id, terms.registry)
         self._opened_ns = world.clock.now_ns()
         self.keys = self._make_keys()
         self.tables: dict[int, PriceTable] = {}
         self.listed = 0
+        self.taken = 0  # pods, at the table that is listed
 
     async def recover(self) -> None:
         """Take up the tables that an earlier incarnation published."""
@@ -111,7 +124,7 @@ class Storefront:
                         continue
                 else:
                     await self._adopt_tables(market, listing)
-                    if self.tables or await self._publish_table(self.settings.prices):
+                    if self.tables or await self._publish_table(await self._wanted(self.settings.prices)):
                         break
             await pause(self.world, self.settings.retry_ns)
         self.listed = max(self.tables)
@@ -155,7 +168,7 @@ class Storefront:
         table_id: int = next(e.id for e in outcome.events if isinstance(e, NewPricingTable))
         old = self.listed
         self.tables[table_id] = prices
-        self.listed = table_id
+        self.listed, self.taken = table_id, 0
         await self.world.store.commit([Put(TABLES, str(table_id), prices.to_record())])
         self.world.trace.emit(Event(Happened.PRICE_CHANGED, amount=table_id))
         if old:
@@ -167,15 +180,61 @@ class Storefront:
         while (every_ns := self.policies.price.look_again_ns()) is not None:
             await pause(self.world, every_ns)
             listed = self.tables.get(self.listed, self.settings.prices)
-            shop = Shop(
-                listed=listed,
-                base=self.settings.prices,
-                running_ns=self.world.clock.now_ns() - self._opened_ns,
-                pods=len(self._pods),
-            )
-            wanted = self.policies.price.table(shop)
+            wanted = await self._wanted(listed)
             if wanted != listed:
                 await self._publish_table(wanted)
+
+    async def _wanted(self, listed: PriceTable) -> PriceTable:
+        """What the policy wants to list; what the record says of GPUs and addresses stays."""
+        return self.policies.price.table(await self._shop(listed)).with_extras(self.settings.prices.extras)
+
+    async def _shop(self, listed: PriceTable) -> Shop:
+        """What the price policy is told."""
+        market = await self._look_around() if getattr(self.policies.price, "reads_market", True) else None
+        free = await self._cluster.capacity(deadline_ns=self._deadline())
+        now_ns = self.world.clock.now_ns()
+        return Shop(
+            listed=listed,
+            base=self.settings.prices,
+            table_id=self.listed,
+            taken=self.taken,
+            now_ns=now_ns,
+            running_ns=now_ns - self._opened_ns if self.tables else 0,
+            pods=len(self._pods),
+            whole=self.settings.whole,
+            free=None if isinstance(free, Unknown) else free,
+            used=self._mean_use(),
+            costs=self.settings.costs,
+            market=None if market is None else self._seen(market, now_ns),
+            chance=self._chance,
+        )
+
+    async def _look_around(self) -> Market | None:
+        """The market as last read, read anew when that is too old; an older one while the chain does not answer."""
+        if self._market is None or self.world.clock.now_ns() - self._read_ns >= self.settings.market_age_ns:
+            market = await self.world.chain.market(deadline_ns=self._deadline())
+            if not isinstance(market, Unknown):
+                self._market, self._read_ns = market, self.world.clock.now_ns()
+        return self._market
+
+    def _seen(self, market: Market, now_ns: int) -> Seen:
+        rivals = tuple(
+            Rival(x.provider, {i: market.tables[i] for i in x.tables if i in market.tables})
+            for x in market.listings
+            if x.provider != self.world.signer.address
+        )
+        return Seen(now_ns - market.block.time_s * NS_PER_S, rivals)
+
+    def _mean_use(self) -> Mapping[Resource, float]:
+        """What pods used since this was asked before, by resource [base units]."""
+        before, now = self._used, self._meters.used()
+        self._used = now
+        if before is None or now[0] <= before[0]:
+            return {}
+        for_ms = (now[0] - max(before[0], self._opened_ns)) / NS_PER_MS
+        return {
+            resource: (amount - before[1].get(resource, 0)) / for_ms for resource, amount in now[1].items()
+        }
 
     def _deadline(self) -> int:
         return self.world.clock.now_ns() + self.settings.port_timeout_ns

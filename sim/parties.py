@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from protocol.hosting import ProviderPolicies, ProviderSettings
     from protocol.manifest import Pod
+    from protocol.policies import Chance
     from protocol.provider import ProviderClient
     from protocol.publisher import PublisherClient
     from protocol.renting import PublisherPolicies, PublisherSettings
@@ -75,7 +76,15 @@ class Party:
         self._faults = 0
         self._network_draws = world.stream("network", name)
         self._content_draws = world.stream("content", name)
-        self.chance = world.stream("policies", name).next
+        self._chances: dict[str, Chance] = {}
+
+    def chance_of(self, decision: str) -> Chance:
+        """Its stream for a kind of decision (`selection`, `price`, ...); it goes on after a crash."""
+        if decision not in self._chances:
+            # Selection's is older than the others, and is called as it was.
+            stream = "policies" if decision == "selection" else f"policies.{decision}"
+            self._chances[decision] = self.world.stream(stream, self.name).next
+        return self._chances[decision]
 
     def boot(self) -> Ports:
         """A new process, and its ports."""
@@ -194,6 +203,7 @@ class ProviderParty(Party):
             scheme=self.world.scheme,
             sealer=self.world.sealer,
             sealing_key=self.key,
+            chance_of=self.chance_of,
             **more,
         )
         assert self.client is not None
@@ -249,7 +259,7 @@ class PublisherParty(Party):
             self.policies,
             scheme=self.world.scheme,
             sealer=self.world.sealer,
-            chance=self.chance,
+            chance=self.chance_of("selection"),
             **self.behaviour.more,
         )
         assert self.client is not None

@@ -17,6 +17,7 @@ from protocol import manifest, ports, wire
 from protocol.attestation import Assurance, AttestationPolicy
 from protocol.hosting import ProviderPolicies, ProviderSettings
 from protocol.keccak import keccak256
+from protocol.policies.price import Costs
 from protocol.pricing import PriceTable
 from protocol.renting import PublisherPolicies, PublisherSettings
 from protocol.sealing import HPKE
@@ -255,6 +256,9 @@ class World:
                 Resource.MEMORY: max(node.memory_bytes for node in nodes),
                 Resource.GPU: max(node.gpus for node in nodes),
             },
+            whole=machines.whole,
+            costs=Costs(group.cost.idle * len(nodes), group.cost.busy),
+            market_age_ns=group.market_age_ns,
             tick_ns=terms.tick_ns,
             tick_phase_ns=int(self.stream("tick", member.name).next() * terms.tick_ns),
             min_unlock_s=terms.min_unlock_time_ns // NS_PER_S,

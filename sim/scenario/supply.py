@@ -144,4 +144,9 @@ class Provider(Model):
     behaviour: PolicySpec = key(
         "honest", description="Whether each keeps to the protocol, or how it does not."
     )
+    market_age_ns: DurationNs = key(
+        "0s",
+        alias="market_age",
+        description="How old what each knows of the others' prices may be when it thinks about its own: it reads the registry anew when it is older.",
+    )
     wallet: ProviderWallet = key({}, description="What each starts with.")

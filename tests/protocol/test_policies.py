@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from itertools import cycle
 from typing import Any
 
@@ -19,7 +20,17 @@ from protocol.policies.admission import Standard as Admission
 from protocol.policies.claims import Due, Interval, WhenItPays
 from protocol.policies.funding import HOUR_NS, Once, Purse, Runway
 from protocol.policies.on_loss import Leave, Loss, Redeploy, Then
-from protocol.policies.price import Fixed, Schedule, Shop
+from protocol.policies.price import (
+    CostPlus,
+    Costs,
+    Fixed,
+    Rival,
+    Schedule,
+    Seen,
+    Shop,
+    Undercut,
+    UtilisationTarget,
+)
 from protocol.policies.selection import (
     ByHand,
     Candidate,
@@ -361,20 +372,124 @@ def test_admission(policy: Admission, changes: dict[str, Any], rule: str | None)
 # ---------------------------------------------------------------- price, loss
 
 
-def shop(running_h: float) -> Shop:
-    return Shop(listed=TABLE, base=TABLE, running_ns=int(running_h * HOUR_NS), pods=0)
+FINE = replace(TABLE, cpu=10**15, ram=10**6, storage=0)
+"""Prices that no rounding moves."""
+
+
+def shop(running_h: float = 1, **changes: Any) -> Shop:
+    """100 cores, 1 GiB; half of it promised; the whole costs what 20 cores and a fifth of the memory earn."""
+    known: dict[str, Any] = {
+        "listed": FINE,
+        "base": FINE,
+        "table_id": 9,
+        "taken": 0,
+        "now_ns": int(running_h * HOUR_NS),
+        "running_ns": int(running_h * HOUR_NS),
+        "pods": 0,
+        "whole": {Resource.CPU: 100_000, Resource.MEMORY: 2**30},
+        "free": {Resource.CPU: 50_000, Resource.MEMORY: 2**29},
+        "used": {},
+        "costs": Costs(Fraction(FINE.cpu * 100 + FINE.ram * 2**30, 5)),
+        "market": None,
+        "chance": lambda: 0.5,
+    }
+    return Shop(**{**known, **changes})
 
 
 def test_fixed_prices_stay() -> None:
-    assert Fixed().table(shop(100)) == TABLE
+    assert Fixed().table(shop(100)) == FINE
     assert Fixed().look_again_ns() is None
 
 
 @pytest.mark.parametrize(("hour", "factor"), [(0, 1.0), (0.99, 1.0), (1, 2.0), (2, 0.5), (99, 0.5)])
 def test_scheduled_prices_follow_their_factors(hour: float, factor: float) -> None:
     policy = Schedule(factors=[1.0, 2.0, 0.5])
-    assert policy.table(shop(hour)) == TABLE.scaled(factor)
+    assert policy.table(shop(hour)) == FINE.scaled(factor)
     assert policy.look_again_ns() == HOUR_NS
+
+
+def test_cost_plus_is_the_cost_over_what_is_sold_and_the_mark_up() -> None:
+    policy = CostPlus(utilisation=0.5, mark_up=1.5)
+    assert policy.table(shop(0)) == FINE.scaled(0.6)  # a fifth ÷ a half × 1.5
+    by_core = shop(0, costs=Costs(core_s=Fraction(FINE.cpu)), whole={Resource.CPU: 100_000})
+    assert policy.table(by_core) == FINE.scaled(1.5)  # costs that come with use are not spread
+    assert policy.look_again_ns() is None
+
+
+@pytest.mark.parametrize(
+    ("promised_m", "factor"),
+    [(800, 1.0), (600, 0.9), (0, 0.7), (1000, 1.1)],  # change = 1 + 0.5 × (promised − 0.8), at least 0.7
+)
+def test_a_utilisation_target_moves_the_price_towards_it(promised_m: int, factor: float) -> None:
+    policy = UtilisationTarget(target=0.8, gain=0.5, floor=0.7)
+    table = policy.table(shop(free={Resource.CPU: 100 * (1000 - promised_m)}))
+    assert table.cpu / FINE.cpu == pytest.approx(factor, abs=1e-9)
+    assert policy.table(shop(free=None)) == FINE
+
+
+def rivals(*factors: float, first_id: int = 1) -> Seen:
+    return Seen(
+        0,
+        tuple(Rival(Address(bytes([i] * 20)), {first_id + i: FINE.scaled(f)}) for i, f in enumerate(factors)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "factor"),
+    [
+        ({"market": rivals(0.8, 0.5, 2.0)}, 0.45),  # a tenth below the cheapest
+        ({"market": rivals(0.8, 0.2)}, 0.2),  # never below what running costs
+        ({"market": rivals(3.0)}, 1.0),  # never above the settings
+        ({"market": rivals()}, 1.0),  # alone
+        ({"market": rivals(0.5), "free": {Resource.CPU: 5_000}}, 1.0),  # full: nothing to win
+        (
+            {"market": rivals(0.5), "listed": FINE.scaled(0.9), "taken": 1},
+            1.0,
+        ),  # came past one that was cheaper
+        (
+            {"market": rivals(0.5, first_id=10), "listed": FINE.scaled(0.9), "taken": 1},
+            0.45,
+        ),  # it may not have been
+        ({"market": rivals(0.5), "listed": FINE.scaled(0.9), "chance": lambda: 0.04}, 1.0),  # a try
+        ({"market": None, "listed": FINE.scaled(0.9)}, 0.9),  # nothing is known: no change
+        (
+            {"market": rivals(0.5), "costs": Costs(Fraction(FINE.cpu * 200 + FINE.ram * 2**31))},
+            2.0,
+        ),  # at cost
+    ],
+)
+def test_undercut_answers_the_cheapest(changes: dict[str, Any], factor: float) -> None:
+    assert Undercut(step=0.1).table(shop(**changes)) == FINE.scaled(factor)
+
+
+@pytest.mark.parametrize("demand", ["slack", "tight", "careless"])
+def test_sellers_that_undercut_each_other(demand: str) -> None:
+    """Three take turns. With slack all go to the cheapest; else all but the dearest are full, or nobody looks at prices."""
+    chance = Stream(stream_key(1, 0, "war", demand)).next
+    listed, ids, path = [FINE, FINE.scaled(0.9), FINE.scaled(0.8)], [1, 2, 3], []
+    for turn in range(600):
+        me = turn % 3
+        others = [k for k in range(3) if k != me]
+        wanted = Undercut(step=0.05).table(
+            shop(
+                listed=listed[me],
+                table_id=ids[me],
+                taken=demand != "slack" or all(listed[me].cpu < listed[k].cpu for k in others),
+                market=Seen(0, tuple(Rival(Address(bytes([k] * 20)), {ids[k]: listed[k]}) for k in others)),
+                free={
+                    Resource.CPU: 0
+                    if demand == "tight" and any(listed[me].cpu < listed[k].cpu for k in others)
+                    else 50_000
+                },
+                chance=chance,
+            )
+        )
+        if wanted != listed[me]:
+            listed[me], ids[me] = wanted, turn + 4
+        path.append(sum(table.cpu for table in listed) / 3 / FINE.cpu)
+    mean = sum(path[60:]) / len(path[60:])
+    assert {"slack": mean < 0.35, "tight": 0.4 < mean < 0.9, "careless": 0.4 < mean < 0.9}[demand], mean
+    assert demand == "slack" or (min(path[60:]) < 0.3 and max(path[60:]) > 0.8), "prices fall and jump back"
 
 
 def test_leave_leaves() -> None:
