@@ -355,6 +355,18 @@ def test_a_behaviour_of_ones_own(tmp_path: Path) -> None:
         assert claim["total"] == claim["owed"] // 2
 
 
+def test_the_documented_behaviour_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs/background/behaviours.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "rounding.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    to = 7 * 10**13
+    own = run(tmp_path / "run", hosts=[host(**lying("rounding:Rounder", to=to))])
+    totals = [row["total"] for row in own.rows("claims")]
+    assert totals and all(total % to == 0 for total in totals)
+    assert own.row("deployments")["lie"] == "Overclaimed"
+
+
 HERE: Final = "tests.sim.test_behaviours"
 
 
