@@ -121,6 +121,7 @@ def test_a_liar_is_left_for_an_honest_provider_and_not_asked_again(tmp_path: Pat
     first, second = sorted(left.rows("deployments"), key=lambda row: int(row["attempt"]))
     assert (first["provider"], first["lie"]) == ("cheap-0", "Overclaimed")
     assert (second["provider"], second["lie"], second["outcome"]) == ("dear-0", None, "running")
+    assert len(left.rows("events", party="cheap-0", event="OfferMade")) == 1
     honest = run(tmp_path / "honest", hosts=[{**cheap, "behaviour": "honest"}, dear], pods=[again])
     assert [row["provider"] for row in honest.rows("deployments")] == ["cheap-0"]
 
