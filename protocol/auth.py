@@ -369,6 +369,15 @@ class Usage:
         except ValueError as exc:
             raise _malformed("Usage", exc) from exc
 
+    def to_record(self) -> str:
+        """The stored form: the message, in hex."""
+        return dump(self.to_wire()).hex()
+
+    @classmethod
+    def from_record(cls, record: str) -> Usage:
+        """The structure of a stored form."""
+        return cls.from_wire(parse(pb.Usage, bytes.fromhex(record)))
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderKeys:

@@ -80,6 +80,10 @@ class Claimer:
         self._claiming: frozenset[str] = frozenset()  # whose routine claims are under way
         self._rest: _Rest | None = None  # None: the policy is asked at the next tick
 
+    def total(self, pod: HostedPod) -> int:
+        """What a claim of this pod comes to, earlier ones included: what is owed, as far as the channel holds it."""
+        return pod.owed if pod.owed < pod.invested else pod.invested
+
     # ------------------------------------------------------------ the routine claim
 
     async def claim(self, pods: Sequence[HostedPod], *, looked: bool) -> bool:
@@ -107,7 +111,7 @@ class Claimer:
             if pod.phase not in BILLABLE or pod.asked is Asking.REMOVE:
                 continue
             self._meters.bring(pod)
-            claimable = (pod.owed if pod.owed < pod.invested else pod.invested) - pod.withdrawn
+            claimable = self.total(pod) - pod.withdrawn
             if claimable > 0:
                 dues.append(
                     Due(pod.namespace, claimable, pod.marks(self._settings).exposure, now_ns - pod.claimed_ns)
@@ -160,7 +164,7 @@ class Claimer:
     async def _settle_claims(self, pods: Sequence[HostedPod]) -> None:
         """Send one routine claim and write down what it paid; each claim comes with a signed statement."""
         world = self._world
-        entries = tuple(Claim(p.key.publisher, p.key.pod_id, p.life, min(p.owed, p.invested)) for p in pods)
+        entries = tuple(Claim(p.key.publisher, p.key.pod_id, p.life, self.total(p)) for p in pods)
         await world.store.commit([put for pod in pods for put in self._state(pod)])
         for pod, entry in zip(pods, entries, strict=True):
             world.trace.emit(
@@ -218,7 +222,7 @@ class Claimer:
             if channel is None or not channel.exists or channel.life != pod.life:
                 break
             pod.invested, pod.withdrawn = channel.invested_by_publisher, channel.withdrawn_by_provider
-            total = min(pod.owed, pod.invested)
+            total = self.total(pod)
             if total > pod.withdrawn:
                 await world.store.commit(self._state(pod))
                 world.trace.emit(
@@ -283,20 +287,31 @@ class Claimer:
             usage=usage.to_wire(), signature=self._world.signer.sign(digest)
         )
         pod.statement_seq, pod.statement_digest, pod.stated_ns = usage.seq, digest, pod.meter.at_ns
-        key = f"{pod.namespace}-{pod.life:08d}-{usage.seq:08d}"
         return [
-            Put(STATEMENTS, key, {"statement": wire.dump(statement).hex()}),
+            Put(
+                STATEMENTS,
+                _statement(pod.namespace, pod.life, usage.seq),
+                {"statement": wire.dump(statement).hex()},
+            ),
             Put(PODS, pod.namespace, pod.to_record()),
         ]
 
-    async def statements(self, namespace: str, life: int) -> list[wire.pb.PodUsageResponse.Statement]:
-        """All statements of a life, in order."""
-        start = f"{namespace}-{life:08d}-"
-        rows = await self._world.store.scan(STATEMENTS)
-        kind = wire.pb.PodUsageResponse.Statement
-        return [
-            wire.parse(kind, bytes.fromhex(r["statement"])) for k, r in rows.items() if k.startswith(start)
-        ]
+    async def statements(
+        self, namespace: str, life: int, *, after: int, most: int
+    ) -> list[wire.pb.PodUsageResponse.Statement]:
+        """The statements of a life whose numbers follow on `after`, in order, up to `most` of them."""
+        found: list[wire.pb.PodUsageResponse.Statement] = []
+        while len(found) < most:
+            seq = after + len(found) + 1
+            record = await self._world.store.get(STATEMENTS, _statement(namespace, life, seq))
+            if record is None:
+                break
+            found.append(wire.parse(wire.pb.PodUsageResponse.Statement, bytes.fromhex(record["statement"])))
+        return found
 
     def _deadline(self) -> int:
         return self._world.clock.now_ns() + self._settings.port_timeout_ns
+
+
+def _statement(namespace: str, life: int, seq: int) -> str:
+    return f"{namespace}-{life:08d}-{seq:08d}"

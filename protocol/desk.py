@@ -265,7 +265,8 @@ class Desk:
     async def _usage(self, request: Request, body: bytes) -> Message:
         asked = wire.parse(wire.pb.PodUsageRequest, body)
         name = namespace(request.publisher, request.pod_id)
-        statements = await self._provider.claimer.statements(name, request.life)
         most = min(asked.limit or MAX_STATEMENTS, MAX_STATEMENTS)
-        wanted = [s for s in statements if s.usage.seq > asked.afterSeq]
-        return wire.pb.PodUsageResponse(statements=wanted[:most], more=len(wanted) > most)
+        found = await self._provider.claimer.statements(
+            name, request.life, after=asked.afterSeq, most=most + 1
+        )
+        return wire.pb.PodUsageResponse(statements=found[:most], more=len(found) > most)

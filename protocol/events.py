@@ -49,6 +49,9 @@ class Happened(StrEnum):
     UNLOCK_STARTED = "UnlockStarted"  # publisher
     FUNDS_RETURNED = "FundsReturned"  # publisher; amount: what came back
     POD_DELETED = "PodDeleted"  # publisher
+    LIE_FOUND = (
+        "LieFound"  # publisher: what it is billed does not hold; rule: which lie; detail: the evidence
+    )
     POD_LOST = "PodLost"  # publisher: the provider removed it, or is silent; rule: why
     LOGS_READ = "LogsRead"  # publisher; amount: lines
     RECOVERED = "Recovered"  # both, after a crash; amount: pods found

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
 from protocol import manifest, wire
+from protocol.bills import most_held
 from protocol.errors import PeerFault, Refusal
 from protocol.events import Event, Happened
 from protocol.paying import purse_of
@@ -18,14 +19,15 @@ from protocol.payment import Deposit, Unlock
 from protocol.policies.funding import HOUR_NS
 from protocol.policies.on_loss import Loss, Then
 from protocol.ports import NoAnswer, TxConfirmed, Unknown
-from protocol.publisher import PublisherClient
 from protocol.renting import Failed, Rental, Stage
 from protocol.sender import pause
 
 if TYPE_CHECKING:
     from protocol.manifest import Pod
+    from protocol.payment import Channel
     from protocol.policies.funding import Purse
     from protocol.ports import Mailbox
+    from protocol.publisher import PublisherClient
 
 
 class Wish(StrEnum):
@@ -102,7 +104,7 @@ class Guard:
 
         Returns:
             Why: `Unlocked` or `Deleted` (the publisher's own wish, also in `rental.reason`), the
-            provider's reason, or `ProviderSilent`.
+            provider's reason, the lie by which it was found out, or `ProviderSilent`.
         """
         clock, settings = self._world.clock, self._client.settings
         heard_ns = clock.now_ns()
@@ -125,7 +127,10 @@ class Guard:
                     return await self._lost(rental, "ProviderSilent")
                 continue
             heard_ns = clock.now_ns()
-            purse = await self._top_up(rental, int.from_bytes(status.owed, "big"))
+            channel = await self._channel(rental)
+            if channel is not None and (lie := await self._found_out(rental, channel)):
+                return await self._lost(rental, lie)
+            purse = await self._top_up(rental, channel, int.from_bytes(status.owed, "big"))
             every_ns = self._client.policies.funding.look_again_ns(purse) or settings.look_ns
 
     async def _status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | str:
@@ -142,15 +147,48 @@ class Guard:
 
     # ------------------------------------------------------------ money
 
-    async def _top_up(self, rental: Rental, owed: int) -> Purse | None:
+    async def _channel(self, rental: Rental) -> Channel | None:
+        """The rental's channel with all that was ever sent to it; None when the chain does not say."""
+        channel = await self._client.payer.read_when_quiet(rental.key(self._world.signer.address))
+        return None if isinstance(channel, Unknown) else channel
+
+    async def _found_out(self, rental: Rental, channel: Channel) -> str | None:
+        """Check what was claimed; the rule of the lie when there is one, and its provider is not asked again."""
+        client, before = self._client, rental.bill
+        if channel.life != rental.life:
+            return None
+        lie = await client.bills.check(rental, channel, self._world.clock.now_ns())
+        if lie is not None:
+            assert rental.provider is not None
+            rental.liars = (*rental.liars, rental.provider)
+            rental.cause = self._world.trace.emit(
+                Event(
+                    Happened.LIE_FOUND,
+                    rental.namespace,
+                    rental.provider.hex(),
+                    lie.rule,
+                    channel.withdrawn_by_provider,
+                    lie.detail,
+                ),
+                rental.cause,
+            )
+        if rental.bill is not before or lie is not None:
+            await client.keep(rental)
+        return None if lie is None else lie.rule
+
+    async def _top_up(self, rental: Rental, channel: Channel | None, owed: int) -> Purse | None:
         """Ask the funding policy, by what the chain holds and the provider says is owed.
+
+        Args:
+            rental: which runs.
+            channel: its channel as just seen; None when the chain did not say.
+            owed: what the provider says [token base units].
 
         Returns:
             The purse as it is now; None when the chain did not say.
         """
         client, world = self._client, self._world
-        channel = await client.payer.read_when_quiet(rental.key(world.signer.address))
-        if channel is None or isinstance(channel, Unknown):
+        if channel is None:
             return None
         funds = await client.payer.read_funds()
         if isinstance(funds, Unknown):
@@ -215,6 +253,10 @@ class Guard:
         client = self._client
         assert rental.provider is not None
         before, rental.pod = rental.pod, manifest.check(pod)
+        for resource, amount in most_held(rental.pod).items():
+            rental.most[resource] = max(
+                amount, rental.most.get(resource, 0)
+            )  # also if it is refused: who knows
         bundle = await client.bundler.pack(rental)
         if isinstance(bundle, Failed):
             rental.pod = before

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from protocol.payment import ChannelKey
-    from protocol.ports import Mark, Usage
+    from protocol.ports import Mark, Reading, Usage
+    from protocol.pricing import PriceTable
     from protocol.units import Resource
 
 
@@ -58,6 +59,14 @@ class Meters:
 
     # ------------------------------------------------------------ readings
 
+    def readings_of(self, pod: HostedPod, usage: Usage) -> Sequence[Reading] | None:
+        """What goes into a pod's meter: the cluster's readings, one a version; None when it has none."""
+        return usage.readings.get(pod.namespace)
+
+    def prices_of(self, pod: HostedPod) -> PriceTable:
+        """What a pod's use is priced by: the table of its Offer."""
+        return pod.prices
+
     def take(self, usage: Usage) -> list[tuple[HostedPod, bool]]:
         """A tick's readings.
 
@@ -75,7 +84,7 @@ class Meters:
         Returns:
             Whether the meter moved.
         """
-        readings, meter = usage.readings.get(pod.namespace), pod.meter
+        readings, meter = self.readings_of(pod, usage), pod.meter
         if readings is None:
             return False
         if not final:
@@ -83,7 +92,7 @@ class Meters:
         elif moved := usage.at_ns >= meter.at_ns:
             meter.read(usage.at_ns, readings, final=True)
         if moved:
-            pod.owed = meter.scaled_owed(pod.prices) // COST_SCALE
+            pod.owed = meter.scaled_owed(self.prices_of(pod)) // COST_SCALE
         return moved
 
     def bring(self, pod: HostedPod) -> bool:
@@ -130,7 +139,7 @@ class Meters:
         for pod in self.billed:
             most = min(owed_to.get(pod.namespace, -1), pod.calm_to)
             if most >= pod.owed and pod.phase is not Phase.SUSPENDED and pod.asked is None:
-                mark = pod.meter.mark(pod.prices, most)
+                mark = pod.meter.mark(self.prices_of(pod), most)
                 if mark is not None:
                     marks[pod.namespace] = mark
         if marks != self.marks:

@@ -65,7 +65,13 @@ class ProviderClient:
         scheme, sealer: how signatures and seals are made.
         sealing_key: 32 bytes, the private key that bundles are sealed for.
         chance_of: its stream for a kind of decision, such as `price`.
+
+    Attributes:
+        meters_type, claimer_type: what meters and claims for it.
     """
+
+    meters_type: type[Meters] = Meters
+    claimer_type: type[Claimer] = Claimer
 
     def __init__(
         self,
@@ -89,16 +95,16 @@ class ProviderClient:
         self._sealer = sealer
         self._sealing_key = sealing_key
         terms = world.chain.terms
-        self._payment_domain = Domain(terms.chain_id, terms.payment)
+        self.payment_domain = Domain(terms.chain_id, terms.payment)
         self.pods: dict[str, HostedPod] = {}
         self.sender = Sender(world, deadline_ns=settings.transaction_timeout_ns)
-        self.meters = Meters(self.pods)
-        self.claimer = Claimer(
-            world, settings, policies, self.sender, self.pods, self.meters, self._payment_domain
+        self.meters = self.meters_type(self.pods)
+        self.claimer = self.claimer_type(
+            world, settings, policies, self.sender, self.pods, self.meters, self.payment_domain
         )
         self.biller = Biller(world, cluster, settings, self.meters, self.claimer)
         self.caretaker = Caretaker(
-            world, cluster, settings, self.pods, self.meters, self.biller, self.claimer, self._payment_domain
+            world, cluster, settings, self.pods, self.meters, self.biller, self.claimer, self.payment_domain
         )
         self.front = Storefront(
             world,
@@ -112,7 +118,7 @@ class ProviderClient:
             sealer=sealer,
             sealing_key=sealing_key,
         )
-        self.desk = Desk(self, self._payment_domain, scheme)
+        self.desk = Desk(self, self.payment_domain, scheme)
 
     # ------------------------------------------------------------ begin
 
@@ -122,7 +128,7 @@ class ProviderClient:
         self.desk.open(
             {
                 wire.ATTEST: self._attest,
-                wire.PROVISIONING_CAPACITY: self._offer,
+                wire.PROVISIONING_CAPACITY: self.offer,
                 wire.PROVISION_POD: self._provision,
             }
         )
@@ -146,6 +152,10 @@ class ProviderClient:
         if found:
             self.world.trace.emit(Event(Happened.RECOVERED, amount=len(self.pods)))
 
+    def hosted(self, name: str) -> HostedPod | None:
+        """The pod in a namespace, from its acceptance until it is settled."""
+        return self.pods.get(name)
+
     # ------------------------------------------------------------ step 3: keys and Offer
 
     async def _attest(self, request: Request, body: bytes) -> Message:
@@ -163,7 +173,7 @@ class ProviderClient:
             keys=keys.signed.to_wire(), signature=keys.signature, evidence=[e.to_wire() for e in evidence]
         )
 
-    async def _offer(self, request: Request, body: bytes) -> Message:
+    async def offer(self, request: Request, body: bytes) -> Message:
         """Terms and prices for what is asked, signed: made before any deposit, carried in the provision request."""
         asked = wire.parse(wire.pb.CapacityRequest, body)
         table_id = asked.tableId or self.front.listed
@@ -203,7 +213,7 @@ class ProviderClient:
         return wire.pb.CapacityResponse(
             providerAddress=self.world.signer.address,
             offer=offer.to_wire(),
-            offerSignature=self.world.signer.sign(offer.digest(self._payment_domain)),
+            offerSignature=self.world.signer.sign(offer.digest(self.payment_domain)),
             prices=prices.to_bytes(),
         )
 
@@ -263,7 +273,7 @@ class ProviderClient:
     async def _provision(self, request: Request, body: bytes) -> Message:
         """Step 5, received: agreement and bundle are checked and journalled; the pod's own task does the rest."""
         message = wire.parse(wire.pb.ProvisionPodRequest, body)
-        bind_payment(request, message.payment, self._payment_domain)
+        bind_payment(request, message.payment, self.payment_domain)
         offer = self._our_offer(request, message.offer, message.offerSignature)
         name = namespace(request.publisher, request.pod_id)
         present = self.pods.get(name)
@@ -329,7 +339,7 @@ class ProviderClient:
     def _our_offer(self, request: Request, message: wire.pb.Offer, signature: bytes) -> Offer:
         """The Offer that a call refers to, if it is ours, for this pod, and still holds."""
         offer = Offer.from_wire(message)
-        if self._scheme.recover(offer.digest(self._payment_domain), signature) != self.world.signer.address:
+        if self._scheme.recover(offer.digest(self.payment_domain), signature) != self.world.signer.address:
             raise Refusal("OfferNotOurs", "the offer is not signed by this provider")
         bind(request, publisher=offer.publisher, pod_id=offer.pod_id, life=request.life)
         if offer.expires_at_s * NS_PER_S < self.world.clock.now_ns():
@@ -341,7 +351,7 @@ class ProviderClient:
     ) -> tuple[Pod, tuple[PublishedImage, ...]]:
         """The manifest and images of a sealed bundle."""
         info = bundle_info(
-            self._payment_domain, offer.keys_hash, request.publisher, request.pod_id, request.life
+            self.payment_domain, offer.keys_hash, request.publisher, request.pod_id, request.life
         )
         bundle = wire.parse(wire.pb.Bundle, self._sealer.open_(self._sealing_key, info, sealed))
         try:

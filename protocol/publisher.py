@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from protocol import agreement, attestation, manifest, wire
 from protocol.auth import Offer, ProviderKeys
+from protocol.bills import Bills, most_held
 from protocol.bundling import Bundler
 from protocol.calls import LIFETIME_S, Caller
 from protocol.candidates import candidates
 from protocol.eip712 import Domain
 from protocol.errors import PeerFault, Refusal
 from protocol.events import Event, Happened
+from protocol.guard import Guard
 from protocol.paying import Payer, purse_of
 from protocol.payment import CreateChannel
 from protocol.policies.selection import Candidate
@@ -40,9 +42,10 @@ from protocol.units import NS_PER_S, Address, PodId
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from protocol.guard import Wanted
     from protocol.manifest import Pod
     from protocol.policies import Chance
-    from protocol.ports import Market, Verifier, World
+    from protocol.ports import Mailbox, Market, Verifier, World
     from protocol.sealing import Sealer
     from protocol.signing import Scheme
 
@@ -86,8 +89,24 @@ class PublisherClient:
         self.caller = Caller(
             world, self._payment_domain, timeout_ns=settings.call_timeout_ns, tries=settings.call_tries
         )
+        self.bills = Bills(
+            world.signer.address,
+            self.caller,
+            self._payment_domain,
+            scheme,
+            silence_ns=settings.silence_ns,
+        )
 
     # ------------------------------------------------------------ the road
+
+    async def run(self, rental: Rental, wishes: Mailbox[Wanted]) -> None:
+        """Rent, watch, and rent again as the policies want, until the rental has ended and its money is back.
+
+        Args:
+            rental: a new one that is written down, or one of `resume`.
+            wishes: where a person's wishes arrive.
+        """
+        await Guard(self, wishes).run(rental)
 
     async def rent(self, pod: Pod) -> Rental | Failed:
         """Steps 0 to 7 for a new pod. Its id is random and kept for the pod's whole life."""
@@ -199,7 +218,9 @@ class PublisherClient:
         for provider, fault in found.faulty:
             self._passed_over(rental, provider, Failed(fault.rule, fault.detail))
         order = self.policies.selection.order(
-            found.fitting, turn=self.settings.turn + rental.attempt, chance=self._chance
+            [c for c in found.fitting if c.provider not in rental.liars],
+            turn=self.settings.turn + rental.attempt,
+            chance=self._chance,
         )
         return await self._worth_renting(order) if self.settings.outside_an_hour is not None else order
 
@@ -268,6 +289,7 @@ class PublisherClient:
         rental.offer, rental.offer_signature, rental.prices = offer, answer.offerSignature, candidate.prices
         rental.hpke_key = keys.hpke_key
         rental.turn_away()
+        rental.agreed_ns, rental.most, rental.bill = self.world.clock.now_ns(), most_held(rental.pod), None
         rental.stage = Stage.AGREED
         rental.cause = self.world.trace.emit(
             Event(Happened.OFFER_TAKEN, rental.namespace, candidate.provider.hex(), amount=offer.min_deposit),
@@ -338,7 +360,7 @@ class PublisherClient:
                 # Once there may be a deposit, silence is waited out.
                 await pause(world, self.settings.poll_ns)
             elif channel is None or not channel.exists:
-                failed = await self._open_channel(rental)
+                failed = await self.open_channel(rental)
                 if failed is not None:
                     return failed
             elif channel.unlocked_at_s or self.payer.takes_back(key, channel.life):
@@ -355,7 +377,7 @@ class PublisherClient:
         await self.keep(rental)
         return rental
 
-    async def _open_channel(self, rental: Rental) -> Failed | None:
+    async def open_channel(self, rental: Rental) -> Failed | None:
         """Decide on the first deposit, once, and send it; whether it came to be is read from the chain."""
         assert rental.provider is not None
         if not rental.deposit:

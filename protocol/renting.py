@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol import manifest
 from protocol.attestation import AttestationPolicy
-from protocol.auth import Offer
+from protocol.auth import Offer, Usage
 from protocol.manifest import Pod
 from protocol.payment import ChannelKey
 from protocol.policies.funding import Funding
@@ -22,7 +22,7 @@ from protocol.policies.on_loss import OnLoss
 from protocol.policies.selection import Selection
 from protocol.ports import Peer, Put, Record
 from protocol.pricing import PriceTable
-from protocol.units import NS_PER_S, Address, PeerId, PodId
+from protocol.units import NS_PER_S, Address, PeerId, PodId, Resource
 from protocol.written import Written
 
 if TYPE_CHECKING:
@@ -120,6 +120,10 @@ class Rental:
         provider, peer: who runs it; None while choosing.
         offer, offer_signature, prices: the agreement.
         hpke_key: what its bundles are sealed for; attested.
+        agreed_ns: when it was agreed [Unix ns].
+        most: the most that its manifests since then can hold at one instant, by resource [base units].
+        bill: the provider's last statement that was checked.
+        liars: providers that were found out; they are not asked again.
         life: of its channel; 0 before it counts.
         deposit: the first deposit that was decided on [token base units].
         put_in: what was invested in this channel so far.
@@ -142,6 +146,10 @@ class Rental:
     offer_signature: bytes = b""
     prices: PriceTable | None = None
     hpke_key: bytes = b""
+    agreed_ns: int = 0
+    most: dict[Resource, int] = field(default_factory=dict)
+    bill: Usage | None = None
+    liars: tuple[Address, ...] = ()
     life: int = 0
     deposit: int = 0
     put_in: int = 0
@@ -184,6 +192,10 @@ class Rental:
             if self.prices is not None
             else None,
             "hpke_key": self.hpke_key.hex(),
+            "agreed_ns": self.agreed_ns,
+            "most": {resource.value: str(amount) for resource, amount in self.most.items()},
+            "bill": written.of("bill", self.bill, Usage.to_record) if self.bill is not None else None,
+            "liars": [liar.hex() for liar in self.liars],
             "life": self.life,
             "deposit": str(self.deposit),
             "put_in": str(self.put_in),
@@ -210,6 +222,10 @@ class Rental:
             offer_signature=bytes.fromhex(record["offer_signature"]),
             prices=PriceTable.from_record(prices) if prices is not None else None,
             hpke_key=bytes.fromhex(record["hpke_key"]),
+            agreed_ns=record["agreed_ns"],
+            most={Resource(name): int(amount) for name, amount in record["most"].items()},
+            bill=Usage.from_record(record["bill"]) if record["bill"] is not None else None,
+            liars=tuple(Address(bytes.fromhex(liar)) for liar in record["liars"]),
             life=record["life"],
             deposit=int(record["deposit"]),
             put_in=int(record["put_in"]),

@@ -69,6 +69,7 @@ class Closing:
             row["available_at_end"] = row["invested"] - row["withdrawn"] - row["returned"]
             claimable = row["invested"] - row["returned"] if row["status"] != "closed" else row["withdrawn"]
             row["unpaid"] = max(0, row["owed"] - max(claimable, row["withdrawn"]))
+            row["overcharged"] = max(0, row["withdrawn"] - row["owed"])
             for name in (row["pod"], row["provider"]):
                 self._lives.setdefault(name, []).append(life)
             self._writer.append("channels", row)
@@ -98,6 +99,10 @@ class Closing:
             if row["outcome"] == "running" and row["running_ns"] is None and row["accepted_ns"] is None:
                 row["outcome"] = "failed"
             self._writer.append("deployments", row)
+            if row["lie"] is not None and self._world.providers[row["provider"]].behaviour.honest:
+                self._violations.append(
+                    f"{row['pod']} found {row['provider']} out ({row['lie']}), which is honest"
+                )
             self._violations += invariants.requests_conserved(
                 f"{row['pod']}, attempt {row['attempt']}",
                 arrived=row["arrivals"],
@@ -149,6 +154,8 @@ class Closing:
                 busy_cpu_share=busy / NS_PER_S / capacity if capacity else None,
                 requests_served=sum(row["served"] for row in attempts),
                 down_ns=party.down_until(self._now_ns),
+                behaviour=party.behaviour.name,
+                overcharged=sum(r["overcharged"] for r in lives),
                 **surplus.provider(party, self._lives.get(name, ())),
             ),
         )
@@ -184,6 +191,7 @@ class Closing:
                 waiting_at_end=now.waiting,
                 evicted=recorder.evictions.get(name, 0),
                 state=self._state(party),
+                behaviour=party.behaviour.name,
                 **surplus.publisher(party, lives, self._attempts.get(name, ()), served),
             ),
         )
@@ -271,7 +279,9 @@ class Closing:
             return  # what parties believe may never have happened; the run says so
         for lease in open_leases:
             client = lease.party.client
-            hosted = client.pods.get(lease.tenant.name) if client is not None else None
+            hosted = client.hosted(lease.tenant.name) if client is not None else None
+            if not lease.party.behaviour.honest:
+                continue  # what it bills is its own affair; what the contract pays it is checked above
             if hosted is not None and lease.party.process is not None and lease.party.process.alive:
                 self._violations += invariants.bill_honest(
                     f"{lease.tenant.name} at {lease.party.name}",

@@ -183,15 +183,17 @@ class World:
         shares = [cold[pod] / served[pod] for pod in served if served[pod]]
         return float(np.median(shares)) if shares else None
 
-    def delays_s(self, start: str, end: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Seconds between two instants of `channels`, where both are known."""
-        rows = self._tables.rows("channels", self.replication)
+    def delays_s(
+        self, start: str, end: str, table: str = "channels"
+    ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Seconds between two instants of a table's rows, where both are known."""
+        rows = self._tables.rows(table, self.replication)
         rows = rows.where(rows.present(start) & rows.present(end))
         return np.asarray((rows.ints(end) - rows.ints(start)) / 1e9)
 
-    def mean_delay_s(self, start: str, end: str) -> Value:
+    def mean_delay_s(self, start: str, end: str, *, table: str = "channels") -> Value:
         """Their sum over their number, as a ratio."""
-        delays = self.delays_s(start, end)
+        delays = self.delays_s(start, end, table)
         return float(delays.sum()), float(len(delays))
 
     def stranded(self) -> float:
@@ -208,6 +210,15 @@ class World:
             if status != "closed" and (pod, provider) not in alive:
                 left += max(0, int(available) - max(0, min(int(owed), int(invested)) - int(withdrawn)))
         return left / self._unit
+
+    def unpaid_to_dishonest(self) -> float:
+        """Tokens' worth served to publishers that are not honest, and never paid."""
+        publishers = self._tables.rows("publishers", self.replication).table
+        names = (publishers[name].to_pylist() for name in ("pod", "behaviour"))
+        honest = {pod for pod, behaviour in zip(*names, strict=True) if behaviour == "honest"}
+        channels = self._tables.rows("channels", self.replication).table
+        owed = zip(channels["pod"].to_pylist(), channels["unpaid"].to_pylist(), strict=True)
+        return sum(int(unpaid) for pod, unpaid in owed if pod not in honest) / self._unit
 
     def price_spread(self) -> Value:
         """Coefficient of variation over providers of the last CPU price each published."""
@@ -415,6 +426,10 @@ METRICS: Final[tuple[Metric, ...]] = (
            lambda w: w.tokens("providers.owed_unclaimed")),
     _money("unpaid", "served, never paid", "less", "cost of what was served and can no longer be claimed",
            lambda w: w.tokens("providers.unpaid")),
+    _money("unpaid_dishonest", "of it, to dishonest publishers", "less", "of it, what exit racers and their like consumed",
+           lambda w: w.unpaid_to_dishonest()),
+    _money("overcharged", "overcharged", "less", "paid to providers beyond what ran at the agreed prices",
+           lambda w: w.tokens("providers.overcharged")),
     _money("gas_cost", "providers' gas", "less", "fees of the providers' transactions, in the payment token",
            lambda w: w.tokens("providers.gas_cost")),
     _money("running_cost", "providers' running cost", "less", "power and capital of their nodes",
@@ -463,6 +478,11 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("notice_delay_s", "faults", "exhausted to noticed, mean", "s", "ratio", "less",
            "time from the exact exhaustion to the provider's noticing",
            lambda w: w.mean_delay_s("exhausted_ns", "noticed_ns")),
+    _count("lies_found", "faults", "lies found", None, "pods whose publisher found their provider out",
+           lambda w: w.present("deployments", "lie_found_ns")),
+    Metric("lie_found_delay_s", "faults", "accepted to lie found, mean", "s", "ratio", "less",
+           "time from a pod's acceptance until its publisher found its provider out",
+           lambda w: w.mean_delay_s("accepted_ns", "lie_found_ns", table="deployments")),
     Metric("overrun", "faults", "served after exhaustion", "TOKEN", "terminating", "less",
            "cost of what was served after the exhaustion", lambda w: w.tokens("channels.overrun")),
     *(_failures(cause) for cause in FAILURES),

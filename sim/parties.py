@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from protocol.guard import Guard, Wanted, Wish
+from protocol.guard import Wanted, Wish
 from protocol.ports import World as Ports
-from protocol.provider import ProviderClient
-from protocol.publisher import PublisherClient
 from protocol.renting import Rental
 from protocol.units import PeerId, PodId
 from sim.chain.endpoint import Endpoint
@@ -24,14 +23,35 @@ from sim.store import Disk, MemoryStore
 from sim.tasks import Process, call_at
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from protocol.hosting import ProviderPolicies, ProviderSettings
     from protocol.manifest import Pod
     from protocol.policies import Chance
+    from protocol.provider import ProviderClient
+    from protocol.publisher import PublisherClient
     from protocol.renting import PublisherPolicies, PublisherSettings
     from protocol.units import Address
     from sim.cluster import Machines
     from sim.scenario.model import ProviderMember, PublisherMember
+    from sim.scenario.policies import Behaviour
     from sim.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A name under which a party is known.
+
+    Attributes:
+        name: of its peer.
+        key, address: its EVM key.
+        disk: what it has written.
+    """
+
+    name: str
+    key: bytes
+    address: Address
+    disk: Disk = field(default_factory=Disk)
 
 
 class Party:
@@ -70,8 +90,12 @@ class Party:
 
     def boot(self) -> Ports:
         """A new process, and its ports."""
+        self.process = Process(self.world.env, self.name)
+        return self.ports(self.process, Identity(self.name, self.key, self.address, self.disk))
+
+    def ports(self, process: Process, identity: Identity) -> Ports:
+        """The ports of a process under one of the party's names."""
         world = self.world
-        process = self.process = Process(world.env, self.name)
         content = SimContent(
             world.contents,
             process,
@@ -84,12 +108,12 @@ class Party:
             clock=process,
             tasks=process,
             trace=trace,
-            chain=SimChain(world.blocks, world.terms, process, self.address, self.endpoint, trace),
-            network=SimNetwork(world.web, process, PeerId(self.name), self._network_draws),
+            chain=SimChain(world.blocks, world.terms, process, identity.address, self.endpoint, trace),
+            network=SimNetwork(world.web, process, PeerId(identity.name), self._network_draws),
             content=content,
             images=SimImages(world.images, content, world.contents, process),
-            store=MemoryStore(process, self.disk),
-            signer=SimSigner(self.key, self.address, world.scheme, process),
+            store=MemoryStore(process, identity.disk),
+            signer=SimSigner(identity.key, identity.address, world.scheme, process),
             entropy=SimEntropy(self.noise, process),
             rates=SimRates(world.worth, process),
         )
@@ -124,7 +148,16 @@ class Party:
 
 
 class ProviderParty(Party):
-    """A provider."""
+    """A provider.
+
+    Args:
+        world, key, address: see `Party`.
+        member: of the scenario.
+        machines: its cluster.
+        settings, policies: of its client.
+        behaviour: which client that is.
+        aliases: its names beyond the first, if it has more than one.
+    """
 
     is_provider = True
 
@@ -137,8 +170,12 @@ class ProviderParty(Party):
         machines: Machines,
         settings: ProviderSettings,
         policies: ProviderPolicies,
+        behaviour: Behaviour,
+        aliases: Sequence[Identity],
     ) -> None:
         super().__init__(world, member.name, key, address)
+        self.behaviour = behaviour
+        self.aliases = aliases
         self.member = member
         self.machines = machines
         self.settings = settings
@@ -157,7 +194,10 @@ class ProviderParty(Party):
         if self._down_since_ns is not None:
             self.down_ns += int(self.world.env.now) - self._down_since_ns
             self._down_since_ns = None
-        self.client = ProviderClient(
+        more = self.behaviour.more
+        if self.aliases:
+            more["aliases"] = [self.ports(self.process, alias) for alias in self.aliases]
+        self.client = self.behaviour.client(
             ports,
             SimCluster(self.machines, self.process),
             SimAttestor(self.settings.assurance),
@@ -167,12 +207,16 @@ class ProviderParty(Party):
             sealer=self.world.sealer,
             sealing_key=self.key,
             chance_of=self.chance_of,
+            **more,
         )
+        assert self.client is not None
         self.process.start("provider", self.client.run())
 
     def crash(self) -> None:
         """See `Party.crash`."""
         super().crash()
+        for alias in self.aliases:
+            self.world.web.places[PeerId(alias.name)].handlers.clear()
         if self._down_since_ns is None:
             self._down_since_ns = int(self.world.env.now)
 
@@ -193,8 +237,10 @@ class PublisherParty(Party):
         pod: Pod,
         settings: PublisherSettings,
         policies: PublisherPolicies,
+        behaviour: Behaviour,
     ) -> None:
         super().__init__(world, member.name, key, address)
+        self.behaviour = behaviour
         self.member = member
         self.pod = pod
         self.settings = settings
@@ -209,7 +255,7 @@ class PublisherParty(Party):
         """Run the client, from what the disk holds."""
         ports = self.boot()
         assert self.process is not None
-        self.client = PublisherClient(
+        self.client = self.behaviour.client(
             ports,
             SimVerifier(),
             self.settings,
@@ -217,7 +263,9 @@ class PublisherParty(Party):
             scheme=self.world.scheme,
             sealer=self.world.sealer,
             chance=self.chance_of("selection"),
+            **self.behaviour.more,
         )
+        assert self.client is not None
         self._wishes = self.process.mailbox()
         if self._ending is not None:
             self._wishes.put(self._ending)  # who wants to leave looks whether it was heard, and says it again
@@ -233,7 +281,7 @@ class PublisherParty(Party):
         else:
             self.rental = Rental(PodId(ports.entropy.draw(32)), self.pod)
             await client.keep(self.rental)
-        await Guard(client, self._wishes).run(self.rental)
+        await client.run(self.rental, self._wishes)
 
     def wish(self, wanted: Wanted) -> None:
         """The person wants something; when the client is down, it is told when it comes back."""

@@ -182,6 +182,8 @@ class Recorder:
                 attempt.row |= {"ended_ns": now_ns, "outcome": "failed", "reason": event.rule}
             case Happened.POD_CONFIRMED if event.pod in self._open:
                 self._open[event.pod].row["running_ns"] = now_ns
+            case Happened.LIE_FOUND if event.pod in self._open:
+                self._open[event.pod].row |= {"lie": event.rule, "lie_found_ns": now_ns}
             case Happened.POD_METERED:
                 life = self._life_of(event.pod)
                 if life is not None and life.row["noticed_ns"] is None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from protocol import manifest
-from protocol.hosting import HostedPod
 from protocol.metering import Meter
 from protocol.payment import ChannelKey, Deposited
 from protocol.pricing import COST_SCALE
@@ -130,7 +129,8 @@ class Watcher:
                 self._fund(lease)  # other volumes, another reserve for the grace time
             return
         assert party.client is not None
-        hosted: HostedPod = party.client.pods[tenant.name]
+        hosted = party.client.hosted(tenant.name)
+        assert hosted is not None, f"{tenant.name} is configured and was never accepted"
         meter = Meter.begin(life=hosted.life)
         meter.configure(tenant.workload.version, replica=replica, volumes=volumes)
         purse = Purse(hosted.key, hosted.life)

@@ -36,7 +36,7 @@ from sim.kernel.specs import Keys, NodeSpec, PodSpec, StartUp
 from sim.kernel.streams import Stream
 from sim.keys import EVIDENCE_KIND, private_key
 from sim.network import Links, Place, Web
-from sim.parties import ProviderParty, PublisherParty
+from sim.parties import Identity, ProviderParty, PublisherParty
 from sim.rates import Worth
 from sim.recorder import Recorder
 from sim.scenario import convert, policies
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from sim.chain.contracts import Contracts
     from sim.records.writer import RunWriter
     from sim.scenario.model import ProviderMember, PublisherMember, Scenario
+    from sim.scenario.policies import Behaviour
     from sim.scenario.tokens import Rate
 
 SET_UP_MARGIN_NS: Final = 30 * NS_PER_S
@@ -118,7 +119,11 @@ class World:
         members: tuple[ProviderMember | PublisherMember, ...] = (*provider_members, *publisher_members)
         keys = {m.name: private_key(scenario.seed, m.name) for m in members}
         addresses = {name: address_of(key) for name, key in keys.items()}
+        self._behaviours = self._build_behaviours()
+        self._aliases = {m.name: self._aliases_of(m) for m in provider_members}
         self.recorder.names = {address: name for name, address in addresses.items()}
+        for name, aliases in self._aliases.items():
+            self.recorder.names |= {alias.address: name for alias in aliases}
         self.recorder.groups = {m.name: m.group.name for m in members}
         self.terms = self._chain_terms()
         self.blocks = self._chain(provider_members, publisher_members, addresses)
@@ -152,6 +157,21 @@ class World:
         at_par = rates.Path([self.start_ns], [1])
         return Worth(tokens, path("payment", tokens.payment.rate) or at_par, path("gas", tokens.gas.rate))
 
+    def _build_behaviours(self) -> dict[str, Behaviour]:
+        """How each group behaves, by its name."""
+        scenario, token = self.scenario, self.scenario.payment_token
+        return {
+            group.name: policies.build_behaviour(kind, group.behaviour, token)
+            for kind, groups in (("provider", scenario.providers), ("publisher", scenario.publishers))
+            for group in groups
+        }
+
+    def _aliases_of(self, member: ProviderMember) -> list[Identity]:
+        """A provider's names beyond the first; their private keys follow from the names."""
+        names = [f"{member.name}~{i}" for i in range(1, self._behaviours[member.group.name].identities)]
+        keys = [private_key(self.scenario.seed, name) for name in names]
+        return [Identity(name, key, address_of(key)) for name, key in zip(names, keys, strict=True)]
+
     # ------------------------------------------------------------ chain
 
     def _chain_terms(self) -> ports.ChainTerms:
@@ -175,7 +195,11 @@ class World:
         scenario = self.scenario
         members: tuple[ProviderMember | PublisherMember, ...] = (*providers, *publishers)
         tokens = {addresses[m.name]: m.group.wallet.payment_base for m in members}
-        gas = {addresses[m.name]: m.group.wallet.gas_base for m in members}
+        gas: dict[Address, int] = {}
+        for member in members:
+            known = [addresses[member.name], *(a.address for a in self._aliases.get(member.name, ()))]
+            each, rest = divmod(member.group.wallet.gas_base, len(known))
+            gas |= {address: each + (rest if i == 0 else 0) for i, address in enumerate(known)}
         self.supply = sum(tokens.values())
         self.gas_supply = sum(gas.values())
         chain = scenario.chain
@@ -260,7 +284,8 @@ class World:
             wake_early=terms.wake_early,
         )
         self.recorder.extra_prices[member.name] = (prices.gpu or 0, prices.ip or 0)
-        self.web.places[PeerId(member.name)] = Place(group.region)
+        for name in (member.name, *(alias.name for alias in self._aliases[member.name])):
+            self.web.places[PeerId(name)] = Place(group.region)
         party = ProviderParty(
             self,
             member,
@@ -273,6 +298,8 @@ class World:
                 admission=policies.build("admission", group.policies.admission, token),
                 claims=policies.build("claim", group.policies.claim, token),
             ),
+            self._behaviours[group.name],
+            self._aliases[member.name],
         )
         self.providers[member.name] = party
         self.watcher.attach(party)
@@ -325,6 +352,7 @@ class World:
             self.with_image(pod, reference),
             settings,
             chosen,
+            self._behaviours[group.name],
         )
 
     def with_image(self, pod: manifest.Pod, reference: str) -> manifest.Pod:

@@ -180,7 +180,7 @@ def _exact(value: Value) -> Value:
 
 
 def fingerprint(scenario: Scenario) -> str:
-    """A hash of all that decides a scenario's replications: it, the files and policies it names, code and packages.
+    """A hash of all that decides a scenario's replications: it, the files, policies and behaviours it names, code and packages.
 
     Args:
         scenario: made by `essential`.
@@ -189,10 +189,12 @@ def fingerprint(scenario: Scenario) -> str:
     parts = [resolved(scenario), code_version()]
     parts += [_file_hash(path, *_stamp(path)) for path in input_files(scenario)]
     groups: tuple[Provider | Publisher, ...] = (*scenario.providers, *scenario.publishers)
-    parts += sorted({
-        "\0".join(origin(kind, getattr(group.policies, kind).use))
-        for group in groups for kind in type(group.policies).model_fields
-    })  # fmt: skip
+    named = {
+        (k, getattr(group.policies, k).use) for group in groups for k in type(group.policies).model_fields
+    }
+    named |= {("provider", group.behaviour.use) for group in scenario.providers}
+    named |= {("publisher", group.behaviour.use) for group in scenario.publishers}
+    parts += sorted({"\0".join(origin(kind, use)) for kind, use in named})
     for part in parts:
         state.update(hashlib.sha256(part.encode()).digest())
     return state.hexdigest()

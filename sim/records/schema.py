@@ -123,6 +123,11 @@ class Deployment(NamedTuple):
     cold_latency_p99_ms: Annotated[
         Latency | None, "99 % of them were answered within; null under 100 beyond it"
     ] = None
+    lie: Annotated[
+        Name | None,
+        "by which its publisher found its provider out, such as `Overclaimed`; null when it did not",
+    ] = None
+    lie_found_ns: Annotated[Instant | None, "when it did"] = None
 
 
 class ChannelLife(NamedTuple):
@@ -149,6 +154,7 @@ class ChannelLife(NamedTuple):
     overrun: Annotated[Money, "cost of what was served after the exhaustion"] = 0
     top_ups: Annotated[Count, "deposits after the first"] = 0
     status: Annotated[Name, "`open`, `unlocking` or `closed`"] = "open"
+    overcharged: Annotated[Money, "paid beyond what ran at the agreed prices"] = 0
 
 
 class Transaction(NamedTuple):
@@ -201,6 +207,8 @@ class ProviderEnd(NamedTuple):
     busy_cpu_share: Annotated[Share | None, "CPU time of busy replicas over CPU time of its nodes"] = None
     requests_served: Annotated[Count, "requests answered"] = 0
     down_ns: Annotated[Span, "time it was down"] = 0
+    behaviour: Annotated[Name, "`honest`, or how it does not keep to the protocol"] = "honest"
+    overcharged: Annotated[Money, "what it was paid beyond what ran at the agreed prices"] = 0
     revenue_fiat: Annotated[
         Fiat, "revenue at the rate of each payment's time, and what is owed and covered at the last rate"
     ] = 0
@@ -237,6 +245,7 @@ class PublisherEnd(NamedTuple):
         Name,
         "`running`, `suspended`, `evicted`, `deleted`, `searching`, `gone`, or `out`: every offer was dearer than elsewhere",
     ] = "running"
+    behaviour: Annotated[Name, "`honest`, or how it does not keep to the protocol"] = "honest"
     value: Annotated[
         Fiat | None, "what requests served were worth, less waiting; null when the scenario does not say"
     ] = None

@@ -419,6 +419,9 @@ class Publisher(Model):
         None, description="What being served is worth to each, and what it would pay; null: nobody asks."
     )
     policies: PublisherPolicies = key({}, description="What each decides as it likes.")
+    behaviour: PolicySpec = key(
+        "honest", description="Whether each keeps to the protocol, or how it does not."
+    )
     lifetime: ForeverOrLaw = key(
         "forever", description="How long from its arrival until it leaves; a law is drawn per member."
     )

@@ -228,31 +228,40 @@ def _keys(path: str) -> KeyPath:
 
 
 def _with_policies(scenario: Scenario) -> tuple[Scenario, list[checks.Found]]:
-    """The scenario with every setting of its policies written in, and what is wrong with them."""
+    """The scenario with every setting of its policies and behaviours written in, and what is wrong with them."""
     bad: list[checks.Found] = []
 
-    def filled(group: Any, at: KeyPath) -> Any:
-        changed = {}
-        for kind in type(group.policies).model_fields:
-            try:
-                spec = getattr(group.policies, kind)
-                settings = policies.settings_of(policies.build(kind, spec, token), token)
-            except Unsound:
-                continue
-            except policies.BadPolicy as error:
-                where: KeyPath = (*at, "policies", kind)
-                bad.extend(((*where, "with", *key) if key else where, text) for key, text in error.found)
-                continue
-            if settings is not None:
-                changed[kind] = spec.model_copy(update={"with_": settings})
-        return group.model_copy(update={"policies": group.policies.model_copy(update=changed)})
+    def completed(holder: Any, name: str, at: KeyPath, kind: str) -> dict[str, Any]:
+        """What is to be changed in `holder` so that all settings of its `name` are there."""
+        try:
+            spec = getattr(holder, name)
+            if kind in policies.CLIENTS:
+                built = policies.build_behaviour(kind, spec, token).conduct
+            else:
+                built = policies.build(kind, spec, token)
+        except Unsound:
+            return {}
+        except policies.BadPolicy as error:
+            bad.extend(((*at, name, "with", *key) if key else (*at, name), text) for key, text in error.found)
+            return {}
+        settings = policies.settings_of(built, token)
+        return {} if settings is None else {name: spec.model_copy(update={"with_": settings})}
+
+    def filled(group: Any, at: KeyPath, kind: str) -> Any:
+        changed = completed(group, "behaviour", at, kind)
+        with suppress(Unsound):
+            chosen: dict[str, Any] = {}
+            for name in type(group.policies).model_fields:
+                chosen |= completed(group.policies, name, (*at, "policies"), name)
+            changed["policies"] = group.policies.model_copy(update=chosen)
+        return group.model_copy(update=changed)
 
     for key in ("providers", "publishers"):
         with suppress(Unsound):
             token, groups = scenario.payment_token, list(getattr(scenario, key))
             for i, group in enumerate(groups):
                 with suppress(Unsound):
-                    groups[i] = filled(group, (key, i))
+                    groups[i] = filled(group, (key, i), key[:-1])
             scenario = scenario.model_copy(update={key: tuple(groups)})
     return scenario, bad
 

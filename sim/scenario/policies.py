@@ -1,4 +1,4 @@
-"""Policies by name: from what a scenario says to an instance, and back with every default.
+"""Policies and behaviours by name: from what a scenario says to an instance, and back with every default.
 
 A policy's fields are its `with:` keys. A field's metadata may name a unit (`duration`, `money`,
 `money_an_hour`); it is then read and written as a quantity of that unit.
@@ -25,6 +25,9 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from protocol.errors import BadInput
 from protocol.manifest import hint, nearest
 from protocol.policies import admission, claims, funding, on_loss, price, selection
+from protocol.provider import ProviderClient
+from protocol.publisher import PublisherClient
+from sim import behaviours
 from sim.scenario import quantities as q
 from sim.scenario.problems import KeyPath
 
@@ -53,6 +56,13 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     )
 })  # fmt: skip
 """What a class of one's own must have, by the same key."""
+
+
+CLIENTS: Final[Mapping[str, tuple[Mapping[str, type], type]]] = MappingProxyType({
+    "provider": (behaviours.PROVIDER, ProviderClient),
+    "publisher": (behaviours.PUBLISHER, PublisherClient),
+})  # fmt: skip
+"""Short names of whole clients, by whose `behaviour:` they are, and what a class of one's own inherits."""
 
 
 class BadPolicy(BadInput):
@@ -96,13 +106,15 @@ def find(kind: str, use: str) -> type:
     Raises:
         BadPolicy: there is none.
     """
-    known = KINDS[kind]
+    client = CLIENTS.get(kind)
+    known = KINDS[kind] if client is None else client[0]
+    what = f"{kind} policy" if client is None else f"behaviour of a {kind}"
     if use in known:
         return known[use]
     module, colon, name = use.partition(":")
     if not colon:
         near = f"{hint(use, known)} (a class of your own is package.module:Class)"
-        raise BadPolicy((None, f"there is no {kind} policy '{use}'; {near}"))
+        raise BadPolicy((None, f"there is no {what} '{use}'; {near}"))
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
@@ -110,8 +122,8 @@ def find(kind: str, use: str) -> type:
     except Exception as error:  # a module of a researcher's can fail in any way while it is imported
         text = f"'{use}' cannot be imported: {type(error).__name__}: {error}"
         raise BadPolicy((None, text)) from error
-    methods = METHODS[kind]
-    needed = f"a {kind} policy is a class with {' and '.join(f'`{method}`' for method in methods)}"
+    methods = METHODS[kind] if client is None else ("run",)
+    needed = f"a {what} is a class with {' and '.join(f'`{method}`' for method in methods)}"
     ours = f"ours are called {', '.join(known)}"
     if found is None:
         meant = nearest(name, _classes(module))
@@ -122,6 +134,9 @@ def find(kind: str, use: str) -> type:
     absent = [method for method in methods if not callable(getattr(found, method, None))]
     if absent:
         raise BadPolicy((None, f"'{use}' has no `{'`, no `'.join(absent)}`; {needed}; {ours}"))
+    if client is not None and not issubclass(found, client[1]):
+        base = f"{client[1].__module__}:{client[1].__name__}"
+        raise BadPolicy((None, f"'{use}' does not inherit {base}, as a {what} has to; {ours}"))
     return found
 
 
@@ -160,7 +175,78 @@ def build(kind: str, spec: PolicySpec, token: q.Denomination) -> Any:
     Raises:
         BadPolicy: the class does not import, a setting is unknown, or has a value that it refuses.
     """
+    return _with_settings(find(kind, spec.use), spec, token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """A client class, and what a scenario sets of it.
+
+    Attributes:
+        name: as the scenario says.
+        client: the class.
+        conduct: an instance of its `Conduct`; None when it has none.
+    """
+
+    name: str
+    client: type
+    conduct: Any
+
+    @property
+    def honest(self) -> bool:
+        """Whether it is the honest client."""
+        return self.name == "honest"
+
+    @property
+    def identities(self) -> int:
+        """Under how many names it is in the market."""
+        return int(getattr(self.conduct, "identities", 1))
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What its constructor takes beyond what an honest client's does, its other names' ports apart."""
+        return {} if self.conduct is None else {"conduct": self.conduct}
+
+
+def build_behaviour(kind: str, spec: PolicySpec, token: q.Denomination) -> Behaviour:
+    """The client that a party runs.
+
+    Args:
+        kind: `provider` or `publisher`.
+        spec: its name and settings.
+        token: what amounts of money are in.
+
+    Raises:
+        BadPolicy: the class does not import, is no client or cannot be called as one; a setting is unknown, or has a
+            value that it refuses.
+    """
     cls = find(kind, spec.use)
+    holder = getattr(cls, "Conduct", None)
+    if holder is not None and not (isinstance(holder, type) and is_dataclass(holder)):
+        raise BadPolicy((None, f"'{spec.use}': its `Conduct` is no dataclass"))
+    conduct = _with_settings(holder or _Nothing, spec, token)
+    behaviour = Behaviour(name=spec.use, client=cls, conduct=None if holder is None else conduct)
+    keys = list(behaviour.more) + (["aliases"] if behaviour.identities > 1 else [])
+    honest = inspect.signature(CLIENTS[kind][1]).parameters.values()
+    try:
+        inspect.signature(cls).bind(
+            *(p for p in honest if p.kind is not p.KEYWORD_ONLY),
+            **{p.name: p for p in honest if p.kind is p.KEYWORD_ONLY},
+            **dict.fromkeys(keys),
+        )
+    except TypeError as error:
+        like = f"{CLIENTS[kind][1].__name__}{''.join(f' and `{key}`' for key in keys)}"
+        raise BadPolicy((None, f"'{spec.use}' cannot be called with what {like} takes: {error}")) from None
+    return behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    """No settings."""
+
+
+def _with_settings(cls: type, spec: PolicySpec, token: q.Denomination) -> Any:
+    """An instance of `cls` by the settings of `spec`."""
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(cls).parameters.items()

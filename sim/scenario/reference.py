@@ -13,7 +13,7 @@ from sim.scenario import checks
 from sim.scenario.fields import DEFAULT_CONTEXT
 from sim.scenario.laws import OneOf
 from sim.scenario.model import Scenario
-from sim.scenario.policies import KINDS
+from sim.scenario.policies import CLIENTS, KINDS
 from sim.scenario.tree import fields_by_key, models_of, quantity, tag_of, walk
 
 
@@ -49,6 +49,12 @@ def reference_markdown() -> str:
     for kind, known in KINDS.items():
         for name, cls in known.items():
             lines.append(f"- `{kind}: {name}`: {_first_line(cls)} Settings: {_settings(cls)}.")
+    lines += ["", "## Behaviours", "", "Short names that `behaviour` takes, and their settings.", ""]
+    for party, (named, _) in CLIENTS.items():
+        for name, cls in named.items():
+            conduct = getattr(cls, "Conduct", None)
+            said = "none" if conduct is None else _settings(conduct)
+            lines.append(f"- of a {party}, `{name}`: {_first_line(cls)} Settings: {said}.")
     lines += ["", "## What is checked between keys", ""]
     lines += [f"- {_first_line(check)}" for check in checks.CHECKS]
     return "\n".join(lines) + "\n"

@@ -50,9 +50,13 @@ def providers_can_list_themselves(scenario: Scenario) -> Found:
     for i, group in enumerate(scenario.providers):
         with suppress(Unsound):
             need = _gas(RegisterPricingTable, RegisterProvider) * scenario.chain.least_gas_price_wei
-            yield from _pays(
-                scenario, ("providers", i), group.wallet.gas_base, need, "its entry in the registry"
-            )
+            what = "its entry in the registry"
+            with suppress(policies.BadPolicy):  # which is reported
+                behaviour = policies.build_behaviour("provider", group.behaviour, scenario.payment_token)
+                need *= behaviour.identities
+                if behaviour.identities > 1:
+                    what = f"its {behaviour.identities} entries in the registry"
+            yield from _pays(scenario, ("providers", i), group.wallet.gas_base, need, what)
 
 
 def _gas(*commands: type[AnyCommand]) -> int:

@@ -31,9 +31,9 @@ Assurance = Literal["none", "client", "cluster", "pod"]
 
 
 class PolicySpec(Model):
-    """One of our policies by its short name, or a class of your own. A bare name means `{use: name}`."""
+    """A policy or a behaviour of ours by its short name, or a class of your own. A bare name means `{use: name}`."""
 
-    use: str = key(description="Short name of a policy, or `package.module:Class`.")
+    use: str = key(description="Short name, or `package.module:Class`.")
     with_: dict[str, Any] = key({}, alias="with", description="Its settings; unknown keys are errors.")
 
     @model_validator(mode="before")
@@ -141,6 +141,9 @@ class Provider(Model):
     cold_start: ColdStart = key({}, description="How long replicas take to start.")
     terms: Terms = key({}, description="What each asks of publishers.")
     policies: ProviderPolicies = key({}, description="What each decides as it likes.")
+    behaviour: PolicySpec = key(
+        "honest", description="Whether each keeps to the protocol, or how it does not."
+    )
     market_age_ns: DurationNs = key(
         "0s",
         alias="market_age",

@@ -113,7 +113,7 @@ def lost_money(run: Played) -> list[str]:
         ),
         "owed": (sum(r["owed"] for r in channels), sum(r["owed"] for r in run.rows("deployments"))),
         "work, paid or not": (
-            sum(r["owed"] for r in channels),
+            sum(r["owed"] + r["overcharged"] for r in channels),
             paid + sum(r["owed_unclaimed"] + r["unpaid"] for r in providers),
         ),
     }

@@ -78,8 +78,16 @@ def test_each_thing_that_decides_it_is_another_key(monkeypatch: pytest.MonkeyPat
     Path("mine.py").write_text(
         "from protocol.policies.on_loss import Redeploy\nclass Mine(Redeploy): pass\n", encoding="utf-8"
     )
+    Path("liar.py").write_text(
+        "from protocol.publisher import PublisherClient\nclass Liar(PublisherClient): pass\n",
+        encoding="utf-8",
+    )
     monkeypatch.syspath_prepend(str(Path.cwd()))
-    more = ["publishers.0.service.empirical=times.csv", "publishers.0.policies.on_loss=mine:Mine"]
+    more = [
+        "publishers.0.service.empirical=times.csv",
+        "publishers.0.policies.on_loss=mine:Mine",
+        "publishers.0.behaviour=liar:Liar",
+    ]
     data = {**DATA, "publishers": [{**DATA["publishers"][0], "service": {"empirical": "times.csv"}}]}
     Path("scenario.yaml").write_text(text(data), encoding="utf-8")
 
@@ -110,6 +118,7 @@ def test_each_thing_that_decides_it_is_another_key(monkeypatch: pytest.MonkeyPat
         key("duration=21m"),
         key("publishers.0.scaling.idle=61s"),
         with_file("times.csv", "seconds\n1\n3\n")(),
+        with_file("liar.py", Path("liar.py").read_text(encoding="utf-8") + "# tells another lie\n")(),
         with_file("mine.py", Path("mine.py").read_text(encoding="utf-8") + "# other\n")(),
         with_code(),
     ]
