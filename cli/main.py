@@ -17,6 +17,7 @@ import click
 from cli.contracts import contracts
 from cli.ending import BROKEN, INTERRUPTED, Told, telling
 from cli.experiments import compare, replay
+from cli.explain import explain
 from cli.group import CONTEXT, FILE, QUIET, SET, Commands
 from cli.sweep import sweep
 
@@ -36,6 +37,7 @@ def main() -> None:
 main.add_command(contracts)
 main.add_command(compare)
 main.add_command(replay)
+main.add_command(explain)
 main.add_command(sweep)
 
 

@@ -97,7 +97,9 @@ class PublisherClient:
         """After a crash: journalled transactions are sent again, and all rentals are taken up as they were."""
         await self.payer.resume()
         rentals = [Rental.from_record(r) for r in (await self.world.store.scan(TABLE)).values()]
-        self.world.trace.emit(Event(Happened.RECOVERED, amount=len(rentals)))
+        back = self.world.trace.emit(Event(Happened.RECOVERED, amount=len(rentals)))
+        for rental in rentals:
+            rental.cause = back
         return rentals
 
     async def deploy(self, rental: Rental) -> Rental | Failed:
@@ -424,7 +426,7 @@ class PublisherClient:
         rental.stage = Stage.CHOOSING
         rental.provider = rental.peer = rental.offer = rental.prices = None
         rental.life = rental.put_in = rental.deposit = 0
-        await self.payer.take_back(errand, rental.put())
+        await self.payer.take_back(errand, rental.put(), cause=rental.cause)
 
     # ------------------------------------------------------------ small things
 
