@@ -19,6 +19,7 @@ from cli.ending import BROKEN, INTERRUPTED, Told, telling
 from cli.experiments import compare, replay
 from cli.explain import explain
 from cli.group import CONTEXT, FILE, QUIET, SET, Commands
+from cli.optimise import optimise
 from cli.sweep import sweep
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ main.add_command(contracts)
 main.add_command(compare)
 main.add_command(replay)
 main.add_command(explain)
+main.add_command(optimise)
 main.add_command(sweep)
 
 

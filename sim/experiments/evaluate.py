@@ -122,9 +122,11 @@ def _overrides(said: Overrides) -> list[str | Override]:
 
 
 def essential(scenario: Scenario) -> Scenario:
-    """The scenario without what changes no metric: its sweep, how many replications, words, and rows that are not read here."""
+    """The scenario without what changes no metric: its sweep, what it looks for, how many replications, words, and rows that are not read here."""
     quiet = scenario.output.model_copy(update={"requests_share": Fraction(0), "events": False})
-    return scenario.model_copy(update={"sweep": None, "replications": 1, "about": "", "output": quiet})
+    return scenario.model_copy(
+        update={"sweep": None, "optimise": None, "replications": 1, "about": "", "output": quiet}
+    )
 
 
 def measure(scenario: Scenario, replication: int) -> Evaluation:
