@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from protocol.manifest import hint
 from protocol.quantities import show
-from sim.metrics import METRICS, Metric
 from sim.scenario import quantities as q
 from sim.scenario.laws import Model, key
 from sim.scenario.sweep import Lists
 from sim.scenario.world import Count, Whole
 
 if TYPE_CHECKING:
+    from sim.metrics import Metric
     from sim.scenario.fields import Context
     from sim.scenario.problems import KeyPath
 
@@ -81,6 +81,8 @@ def metric_named(name: str) -> Metric:
     Raises:
         ValueError: there is none; names the nearest.
     """
+    from sim.metrics import METRICS  # it brings numpy, which a scenario that looks for nothing does without
+
     found = next((metric for metric in METRICS if metric.name == name), None)
     if found is None:
         raise ValueError(f"'{name}': no metric of this name; {hint(name, [m.name for m in METRICS])}")
