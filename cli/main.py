@@ -18,11 +18,15 @@ import click
 from cli.contracts import contracts
 from cli.ending import BROKEN, IMPRECISE, INTERRUPTED, Told, telling
 from cli.experiments import compare, replay
+from cli.explain import explain
 from cli.group import CONTEXT, FILE, QUIET, SET, Commands
+from cli.optimise import optimise
 from cli.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sim.scenario import Scenario
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -37,6 +41,8 @@ def main() -> None:
 main.add_command(contracts)
 main.add_command(compare)
 main.add_command(replay)
+main.add_command(explain)
+main.add_command(optimise)
 main.add_command(sweep)
 
 
@@ -135,10 +141,20 @@ def run(
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @SET
+@click.option("--pilot", type=click.IntRange(min=2), metavar="N", help="Run N replications to tell how many are needed.")  # fmt: skip
+@click.option("--metric", default="spend", show_default=True, metavar="NAME", help="Of the pilot: what is to be known.")  # fmt: skip
+@click.option("--half-width", "half_width", default="5%", show_default=True, metavar="SHARE", help="Of the pilot: how well, as a share of the mean.")  # fmt: skip
 @QUIET
 @telling
-def validate(files: tuple[Path, ...], overrides: tuple[str, ...], quiet: bool) -> None:
-    """Check scenarios as a run would, files and traces included, without running them."""
+def validate(
+    files: tuple[Path, ...], overrides: tuple[str, ...], pilot: int | None, metric: str, half_width: str, quiet: bool
+) -> None:  # fmt: skip
+    """Check scenarios as a run would, files and traces included, without running them.
+
+    Of a sound one it tells the load (ρ) on replicas and nodes, how long deposits last, its slowest time constant, and
+    what a run will take; what is likely a mistake begins with !. With --pilot it runs a few replications, and tells
+    how many bring the interval of a metric to a width.
+    """
     from sim.scenario import Problem, ScenarioErrors, load
 
     problems: list[Problem] = []
@@ -151,6 +167,12 @@ def validate(files: tuple[Path, ...], overrides: tuple[str, ...], quiet: bool) -
         if not quiet:
             parties = f"{len(scenario.provider_members())} providers, {len(scenario.publisher_members())} publishers"
             click.echo(f"{file}: sound ({scenario.name}: {parties})")
+            from sim.explain.forecast import forecast
+
+            for line in forecast(scenario):
+                click.echo(f"  {'!' if line.warns else ' '} {line.text}")
+        if pilot is not None:
+            click.echo(f"    {_pilot(scenario, pilot, metric, half_width)}")
     if problems:
         raise ScenarioErrors(problems)
 
@@ -213,6 +235,29 @@ def report(directory: Path, metrics: tuple[str, ...], against: int | None) -> No
             f"--metric and --against are of a sweep; {directory} is not the directory of one"
         )
     click.echo(write_report(load_run(directory).directory))
+
+
+def _pilot(scenario: Scenario, pilot: int, metric: str, half_width: str) -> str:
+    """Run a pilot, and say how many replications a width needs."""
+    from protocol.errors import BadInput
+    from sim.experiments.evaluate import evaluate
+    from sim.experiments.results import check_metrics
+    from sim.explain.forecast import replications_needed
+    from sim.scenario.quantities import read_share
+
+    check_metrics([metric])
+    try:
+        share = float(read_share(half_width))
+    except ValueError as wrong:
+        raise BadInput(f"--half-width: {wrong}") from None
+    if share <= 0:
+        raise BadInput(f"--half-width: {half_width}; allowed are shares above 0, such as 5%")
+    needed = replications_needed([evaluate(scenario, (), number)[metric] for number in range(pilot)], share)
+    if needed is None:
+        return (
+            f"pilot of {pilot}: {metric} has no value in some replication, or a mean of 0; it cannot be told"
+        )
+    return f"pilot of {pilot}: about {needed} replications bring {metric} to ± {half_width} of its mean"
 
 
 def _print_json(data: Mapping[str, Any]) -> None:

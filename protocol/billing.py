@@ -145,7 +145,7 @@ class Biller:
         pod.invested, pod.withdrawn = channel.invested_by_publisher, channel.withdrawn_by_provider
         pod.unlock_time_s = channel.unlock_time_s
         if channel.unlocked_at_s:
-            self._world.trace.emit(
+            pod.cause = self._world.trace.emit(
                 Event(Happened.UNLOCK_SEEN, pod.namespace, pod.key.publisher.hex()), pod.cause
             )
             self._ask(pod, Asking.REMOVE, "Unlocked")

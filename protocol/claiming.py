@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from protocol.eip712 import Domain
     from protocol.hosting import HostedPod, ProviderPolicies, ProviderSettings
     from protocol.meters import Meters
-    from protocol.ports import World
+    from protocol.ports import EventId, World
     from protocol.sender import Sender
 
 MAX_CLAIMS_A_TRANSACTION: Final = 100
@@ -166,8 +166,10 @@ class Claimer:
         world = self._world
         entries = tuple(Claim(p.key.publisher, p.key.pod_id, p.life, self.total(p)) for p in pods)
         await world.store.commit([put for pod in pods for put in self._state(pod)])
+        submitted: dict[str, EventId] = {}
+        last: EventId | None = None
         for pod, entry in zip(pods, entries, strict=True):
-            world.trace.emit(
+            last = submitted[pod.namespace] = world.trace.emit(
                 Event(
                     Happened.CLAIM_SUBMITTED,
                     pod.namespace,
@@ -177,7 +179,7 @@ class Claimer:
                 ),
                 pod.cause,
             )
-        outcome = await self._sender.execute(WithdrawMany(entries))
+        outcome = await self._sender.execute(WithdrawMany(entries), cause=last)
         self._claiming = frozenset()
         if not isinstance(outcome, TxConfirmed):
             return  # a growing total: the next tick reads the channel and claims what is still due
@@ -191,18 +193,19 @@ class Claimer:
                     pod = by_key[key]
                     pod.withdrawn = max(pod.withdrawn, totals[key])  # a tick may have seen it already
                     pod.claimed_ns = world.clock.now_ns()
-                    self._settled(pod, amount, "")
+                    self._settled(pod, amount, "", submitted[pod.namespace])
                 case ClaimSkipped(key, reason) if key in by_key:
-                    self._settled(by_key[key], 0, reason.value)
+                    pod = by_key[key]
+                    self._settled(pod, 0, reason.value, submitted[pod.namespace])
                 case _:
                     pass
 
-    def _settled(self, pod: HostedPod, paid: int, skipped: str) -> None:
+    def _settled(self, pod: HostedPod, paid: int, skipped: str, submitted: EventId) -> None:
         self._world.trace.emit(
             Event(
                 Happened.CLAIM_SETTLED, pod.namespace, pod.key.publisher.hex(), skipped, paid, str(pod.owed)
             ),
-            pod.cause,
+            submitted,
         )
 
     # ------------------------------------------------------------ the final claim
@@ -225,7 +228,7 @@ class Claimer:
             total = self.total(pod)
             if total > pod.withdrawn:
                 await world.store.commit(self._state(pod))
-                world.trace.emit(
+                submitted = world.trace.emit(
                     Event(
                         Happened.CLAIM_SUBMITTED,
                         pod.namespace,
@@ -237,10 +240,10 @@ class Claimer:
                     pod.cause,
                 )
                 outcome = await self._sender.execute(
-                    WithdrawUpTo(key.publisher, key.pod_id, total), pod=pod.namespace, cause=pod.cause
+                    WithdrawUpTo(key.publisher, key.pod_id, total), pod=pod.namespace, cause=submitted
                 )
                 if isinstance(outcome, TxConfirmed):
-                    self._settled(pod, total - pod.withdrawn, "")
+                    self._settled(pod, total - pod.withdrawn, "", submitted)
                     pod.withdrawn = total
                 elif isinstance(outcome, TxReverted):
                     refusals += 1  # a token may refuse for good: the work stays unpaid, and is recorded so
@@ -258,7 +261,7 @@ class Claimer:
                             key.publisher.hex(),
                             amount=pod.invested - pod.withdrawn,
                         ),
-                        pod.cause,
+                        self._sender.told,
                     )
                     break
                 if isinstance(outcome, TxReverted):

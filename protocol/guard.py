@@ -329,7 +329,7 @@ class Guard:
         rental.cause = self._world.trace.emit(
             Event(Happened.UNLOCK_STARTED, rental.namespace, rental.provider.hex()), rental.cause
         )
-        await payer.reclaim(key, rental.life, rental.namespace)
+        await payer.reclaim(key, rental.life, rental.namespace, rental.cause)
 
     async def _delete(self, rental: Rental) -> None:
         """Leave by asking: the provider claims what is due, removes the pod and releases the rest."""
@@ -357,17 +357,17 @@ class Guard:
             if channel is None or (not isinstance(channel, Unknown) and channel.available == 0):
                 return
             await pause(world, client.settings.poll_ns)
-        await client.payer.reclaim(key, rental.life, rental.namespace)
+        await client.payer.reclaim(key, rental.life, rental.namespace, rental.cause)
 
     async def _lost(self, rental: Rental, reason: str) -> str:
         """The pod is gone: take back what is left, in the background."""
-        self._world.trace.emit(
+        lost = self._world.trace.emit(
             Event(
                 Happened.POD_LOST, rental.namespace, rental.provider.hex() if rental.provider else "", reason
             ),
             rental.cause,
         )
-        await self._client.payer.take_back(self._client.payer.errand(rental))
+        await self._client.payer.take_back(self._client.payer.errand(rental), cause=lost)
         return reason
 
 

@@ -19,7 +19,7 @@ from protocol.units import NS_PER_S
 
 if TYPE_CHECKING:
     from protocol.payment import Channel, ChannelKey, CreateChannel, Deposit
-    from protocol.ports import Funds, Quote, World
+    from protocol.ports import EventId, Funds, Quote, World
     from protocol.renting import PublisherSettings, Rental
     from protocol.units import PodId
 
@@ -47,7 +47,7 @@ class Payer:
         returns = await self._world.store.scan(RETURNS)
         self._returned = {name: int(record["amount"]) for name, record in returns.items()}
         for record in (await self._world.store.scan(ERRANDS)).values():
-            self._run_errand(Errand.from_record(record))
+            self._run_errand(Errand.from_record(record), None)
 
     # ------------------------------------------------------------ putting in
 
@@ -79,7 +79,7 @@ class Payer:
                 case TxReverted():
                     return Failed(outcome.error, f"{type(step).__name__} was refused")
                 case TxConfirmed():
-                    pass
+                    rental.cause = self.sender.told
                 case _:
                     return Unknown(outcome.reason)
         return None
@@ -134,29 +134,30 @@ class Payer:
             return None
         return Errand(rental.key(self._world.signer.address), rental.life, rental.namespace)
 
-    async def take_back(self, errand: Errand | None, *also: Put) -> None:
+    async def take_back(self, errand: Errand | None, *also: Put, cause: EventId | None = None) -> None:
         """Get what is left of a channel back, in the background and whatever crashes come.
 
         Args:
             errand: what is to be fetched; None: nothing.
             also: what is written together with it.
+            cause: the event that led to it.
         """
         errands = [] if errand is None else [Put(ERRANDS, errand.name, errand.to_record())]
         await self._world.store.commit([*errands, *also])
         if errand is not None:
-            self._run_errand(errand)
+            self._run_errand(errand, cause)
 
     def takes_back(self, key: ChannelKey, life: int) -> bool:
         """Whether an errand is under way for this life of a channel: its unlock may come at any block."""
         return Errand(key, life, "").name in self._errands
 
-    def _run_errand(self, errand: Errand) -> None:
+    def _run_errand(self, errand: Errand, cause: EventId | None) -> None:
         if errand.name not in self._errands:
             self._errands.add(errand.name)
-            self._world.tasks.start("reclaim", self._reclaim(errand))
+            self._world.tasks.start("reclaim", self._reclaim(errand, cause))
 
-    async def _reclaim(self, errand: Errand) -> None:
-        back = await self.reclaim(errand.key, errand.life, errand.namespace)
+    async def _reclaim(self, errand: Errand, cause: EventId | None) -> None:
+        back = await self.reclaim(errand.key, errand.life, errand.namespace, cause)
         done = [Put(ERRANDS, errand.name, None)]
         if back:
             self._returned[errand.name] = back
@@ -164,7 +165,7 @@ class Payer:
         await self._world.store.commit(done)
         self._errands.discard(errand.name)
 
-    async def reclaim(self, key: ChannelKey, life: int, namespace: str) -> int:
+    async def reclaim(self, key: ChannelKey, life: int, namespace: str, cause: EventId | None) -> int:
         """Get the rest of a channel back: unlock, wait, close; done when this life of the channel is over.
 
         Returns:
@@ -180,14 +181,16 @@ class Payer:
                 continue
             now_s = world.clock.now_ns() // NS_PER_S
             if channel.exists and channel.unlocked_at_s == 0:
-                await self.sender.execute(Unlock(key.provider, key.pod_id), pod=namespace)
+                await self.sender.execute(Unlock(key.provider, key.pod_id), pod=namespace, cause=cause)
             elif channel.unlocked_at_s <= now_s:
-                outcome = await self.sender.execute(CloseChannel(key.provider, key.pod_id), pod=namespace)
+                outcome = await self.sender.execute(
+                    CloseChannel(key.provider, key.pod_id), pod=namespace, cause=cause
+                )
                 if isinstance(outcome, TxConfirmed):
                     # The provider may have claimed since the channel was read.
                     back = sum(e.unlocked_amount for e in outcome.events if isinstance(e, Unlocked))
                     world.trace.emit(
-                        Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=back)
+                        Event(Happened.FUNDS_RETURNED, namespace, key.provider.hex(), amount=back), cause
                     )
                     return back
             else:

@@ -147,10 +147,10 @@ class ProviderClient:
             if not (pod.phase.ended and pod.settled):
                 self.pods[name] = pod
         await self.sender.resume()
+        back = self.world.trace.emit(Event(Happened.RECOVERED, amount=len(self.pods))) if found else None
         for pod in self.pods.values():
+            pod.cause = back
             self.caretaker.take(pod)
-        if found:
-            self.world.trace.emit(Event(Happened.RECOVERED, amount=len(self.pods)))
 
     def hosted(self, name: str) -> HostedPod | None:
         """The pod in a namespace, from its acceptance until it is settled."""

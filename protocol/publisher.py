@@ -118,9 +118,10 @@ class PublisherClient:
         """After a crash: journalled transactions are sent again, and all rentals are taken up as they were."""
         await self.payer.resume()
         rentals = [Rental.from_record(r) for r in (await self.world.store.scan(TABLE)).values()]
+        back = self.world.trace.emit(Event(Happened.RECOVERED, amount=len(rentals)))
         for rental in rentals:
             self.payer.reckon(rental)
-        self.world.trace.emit(Event(Happened.RECOVERED, amount=len(rentals)))
+            rental.cause = back
         return rentals
 
     async def deploy(self, rental: Rental) -> Rental | Failed:
@@ -482,7 +483,7 @@ class PublisherClient:
         rental.stage = Stage.CHOOSING
         rental.provider = rental.peer = rental.offer = rental.prices = None
         rental.turn_away()
-        await self.payer.take_back(errand, rental.put())
+        await self.payer.take_back(errand, rental.put(), cause=rental.cause)
 
     # ------------------------------------------------------------ small things
 

@@ -27,6 +27,9 @@ class Sender:
     Args:
         world: the party's ports.
         deadline_ns: how long one transaction is waited for before its outcome is called unknown [ns].
+
+    Attributes:
+        told: the event with which the last `execute` that ended told its outcome; None before the first.
     """
 
     def __init__(self, world: World, *, deadline_ns: int) -> None:
@@ -35,6 +38,7 @@ class Sender:
         self._unknown: dict[int, Transaction] = {}
         self._chasing = False
         self._waiting: list[Mailbox[None]] = []
+        self.told: EventId | None = None
 
     async def resume(self) -> None:
         """Take up what an earlier incarnation journalled; call it before anything else is sent.
@@ -79,19 +83,19 @@ class Sender:
         outcome = await self._send(transaction)
         match outcome:
             case TxConfirmed():
-                world.trace.emit(
+                self.told = world.trace.emit(
                     Event(
                         Happened.TRANSACTION_CONFIRMED, pod, rule=transaction.function, amount=outcome.fee_wei
                     ),
                     sent,
                 )
             case TxReverted():
-                world.trace.emit(
+                self.told = world.trace.emit(
                     Event(Happened.TRANSACTION_REVERTED, pod, rule=outcome.error, amount=outcome.fee_wei),
                     sent,
                 )
             case TxUnknown():
-                world.trace.emit(
+                self.told = world.trace.emit(
                     Event(
                         Happened.TRANSACTION_UNKNOWN, pod, rule=transaction.function, detail=outcome.reason
                     ),

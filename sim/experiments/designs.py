@@ -72,7 +72,13 @@ def read_points(path: str | Path, overrides: Iterable[str] = ()) -> tuple[Scenar
         own = [Override(tuple(name.split(".")), value) for name, value in parameters.items()]
         try:
             points.append(
-                Point(number, parameters, load_scenario(path, [*texts, *own, Override(("sweep",), None)]))
+                Point(
+                    number,
+                    parameters,
+                    load_scenario(
+                        path, [*texts, *own, Override(("sweep",), None), Override(("optimise",), None)]
+                    ),
+                )
             )
         except ScenarioErrors as error:
             wrong.append(f"point {number} of {len(listed)} ({described(parameters)}): {error}")
@@ -98,7 +104,7 @@ def parameters_of(scenario: Scenario) -> list[Parameters]:
         return []
     lists = sweep.lists
     if sweep.sampled is not None:
-        ranges = _ranges(scenario, lists)
+        ranges = ranges_of(scenario, lists)
         return [
             {name: part.at(place) for (name, part), place in zip(ranges.items(), row, strict=True)}
             for row in unit_cube(sweep.sampled, len(ranges))
@@ -111,7 +117,7 @@ def parameters_of(scenario: Scenario) -> list[Parameters]:
 
 def kinds_of(scenario: Scenario) -> dict[str, Quantity | None]:
     """For each key of a scenario's sweep, what kind of amount it is; None where no model says."""
-    data = {**to_data(scenario), "sweep": None}
+    data = {**to_data(scenario), "sweep": None, "optimise": None}
     lists = scenario.sweep.lists if scenario.sweep is not None else {}
     return {
         name: kind_at(put(data, Override(tuple(name.split(".")), values[0]), data), data)
@@ -119,8 +125,14 @@ def kinds_of(scenario: Scenario) -> dict[str, Quantity | None]:
     }
 
 
-def _ranges(scenario: Scenario, lists: Mapping[str, tuple[Any, ...]]) -> dict[str, Range]:
-    data = {**to_data(scenario), "sweep": None}
+def ranges_of(scenario: Scenario, lists: Mapping[str, tuple[Any, ...]]) -> dict[str, Range]:
+    """What each key's `[low, high]` or `[low, high, log]` means.
+
+    Args:
+        scenario: that they are keys of; it was checked with them.
+        lists: by key.
+    """
+    data = {**to_data(scenario), "sweep": None, "optimise": None}
     found = {}
     for name, said in lists.items():
         path = put(data, Override(tuple(name.split(".")), said[0]), data)

@@ -129,11 +129,18 @@ def _overrides(said: Overrides) -> list[str | Override]:
 
 
 def essential(scenario: Scenario) -> Scenario:
-    """The scenario without what changes no metric: its sweep, how many replications, words, and rows that are not read here."""
+    """The scenario without what changes no metric: its sweep, what it looks for, how many replications, words, and rows that are not read here."""
     quiet = scenario.output.model_copy(update={"requests_share": Fraction(0), "events": False})
     count = 2 if scenario.antithetic else 1
     return scenario.model_copy(
-        update={"sweep": None, "replications": count, "until": None, "about": "", "output": quiet}
+        update={
+            "sweep": None,
+            "optimise": None,
+            "replications": count,
+            "until": None,
+            "about": "",
+            "output": quiet,
+        }
     )
 
 

@@ -66,6 +66,7 @@ def completed(
     scheduler: str | None,
     stop: Flag,
     notice: Callable[[str], None] | None = None,
+    client: Client | None = None,
 ) -> Iterator[tuple[str, Evaluation | Failure]]:
     """Carry out tasks and yield each key with what came of it, as they end; until all have, or `stop` is raised.
 
@@ -76,13 +77,15 @@ def completed(
         scheduler: address of a cluster's scheduler.
         stop: looked at all the time.
         notice: told, in words, what keeps a person waiting.
+        client: of `connected`, to be used again; None: one for these tasks alone.
 
     Raises:
         BadInput: Dask is not installed.
         PortError: the scheduler does not answer, or no longer.
     """
     with ExitStack() as stack:
-        client = stack.enter_context(_client(stack, workers, scheduler, notice))
+        if client is None:
+            client = stack.enter_context(connected(workers, scheduler, notice))
         done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         waiting: dict[
             str, tuple[str, Future[Any]]
@@ -110,6 +113,13 @@ def completed(
             submit(more())
         if waiting and scheduler is not None:
             client.cancel([future for _, future in waiting.values()])
+
+
+@contextmanager
+def connected(workers: int, scheduler: str | None, notice: Callable[[str], None] | None) -> Iterator[Client]:
+    """Processes of this machine, or a cluster that exists, for as many tasks as come; see `completed`."""
+    with ExitStack() as stack:
+        yield stack.enter_context(_client(stack, workers, scheduler, notice))
 
 
 def _gone(scheduler: str | None) -> PortError:

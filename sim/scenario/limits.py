@@ -42,7 +42,7 @@ def requests_can_be_run(scenario: Scenario) -> Found:
         with suppress(Unsound, ScenarioErrors):  # a file that cannot be read is reported
             at: KeyPath = ("publishers", i)
             tries = 1 + group.client.retries
-            requests = _requests(group, scenario) * tries * scenario.most_replications
+            requests = expected_requests(group, scenario) * tries * scenario.most_replications
             again = f", each tried {tries} times" if tries > 1 else ""
             if requests > REQUESTS_MAX:
                 yield (
@@ -151,7 +151,7 @@ def rates_can_be_counted(scenario: Scenario) -> Found:
                 )
 
 
-def _requests(group: demand.Publisher, scenario: Scenario) -> Fraction:
+def expected_requests(group: demand.Publisher, scenario: Scenario) -> Fraction:
     """Requests of all members that are expected while the run lasts."""
     traffic, seconds = group.traffic, Fraction(scenario.duration_ns, NS_PER_S)
     if traffic.trace is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sim.scenario import checks, policies
 from sim.scenario.fields import FIAT_DECIMALS, Context
 from sim.scenario.laws import Unsound
 from sim.scenario.model import Scenario
+from sim.scenario.optimise import Optimise, optimise_problems
 from sim.scenario.overrides import Override, OverrideError, put
 from sim.scenario.partial import partial_scenario
 from sim.scenario.problems import KeyPath, Problem, ScenarioErrors
@@ -97,7 +98,9 @@ def _load(document: Document, base: Path, overrides: Iterable[str | Override]) -
     if not misplaced:
         scenario, wrong = _with_policies(scenario)
         bad += wrong + checks.cross_check(scenario)
-        bad += _check_sweep(scenario, to_data(scenario) if whole else data, base, data.get("sweep"))
+        whole_data = to_data(scenario) if whole else data
+        bad += _check_sweep(scenario, whole_data, base, data.get("sweep"))
+        bad += _check_optimise(scenario, whole_data, base)
     problems += [found if isinstance(found, Problem) else sources.problem(*found) for found in bad]
     if problems:
         raise ScenarioErrors(problems)
@@ -282,36 +285,69 @@ def _check_sweep(scenario: Scenario, data: dict[str, Any], base: Path, said: Any
         return []
     at = place_of(said, sweep)
     wrong = list(structural_problems(sweep, at))
-    bad: list[checks.Found] = [*wrong]
     if any(where == at for where, _ in wrong):  # what is listed cannot be told
-        return bad
-    known = _tree_errors({**data, "sweep": None}, base)
-    for name, values in sweep.lists.items():
-        place: KeyPath = at if sweep.file else (*at, name)
+        return [*wrong]
+    file, sampled = sweep.file is not None, sweep.sampled is not None
+    return [*wrong, *_check_lists(sweep.lists, at, data, base, file=file, sampled=sampled)]
+
+
+def _check_optimise(scenario: Scenario, data: dict[str, Any], base: Path) -> list[checks.Found]:
+    """Every key that is looked in exists, every range is one, and what is looked for is measured."""
+    optimise: Optimise | None = None
+    with suppress(Unsound):
+        optimise = scenario.optimise
+    if optimise is None:
+        return []
+    wrong = optimise_problems(optimise, context_of(data, base))
+    at: KeyPath = ("optimise", "over")
+    return [*wrong, *_check_lists(optimise.over, at, data, base, file=False, sampled=True)]
+
+
+def _check_lists(
+    lists: Mapping[str, tuple[Any, ...]],
+    at: KeyPath,
+    data: dict[str, Any],
+    base: Path,
+    *,
+    file: bool,
+    sampled: bool,
+) -> list[checks.Found]:
+    """Every key exists, and every value can stand there.
+
+    Args:
+        lists: by key, the values to try or the ends of a range.
+        at: where they stand.
+        data: the whole scenario as data.
+        base: the folder of the file.
+        file: whether they come from a CSV file.
+        sampled: whether they are ranges.
+    """
+    bad: list[checks.Found] = []
+    known = _tree_errors({**data, **_NO_QUESTION}, base)
+    for name, values in lists.items():
+        place: KeyPath = at if file else (*at, name)
         tried = dict(reversed([(repr(value), (i, value)) for i, value in enumerate(values)]))  # each once
         before = len(bad)
-        if not values and not sweep.sampled:
+        if not values and not sampled:
             bad.append((place, "the list of values is empty"))
         path: KeyPath = ()
         trial: dict[str, Any] = {}
-        for i, value in sorted(tried.values(), key=lambda numbered: numbered[0])[
-            : 2 if sweep.sampled else None
-        ]:
-            trial = copy.deepcopy({**data, "sweep": None})
+        for i, value in sorted(tried.values(), key=lambda numbered: numbered[0])[: 2 if sampled else None]:
+            trial = copy.deepcopy({**data, **_NO_QUESTION})
             try:
                 path = _put_swept(trial, name, value, data)
             except OverrideError as error:
-                bad.append((place, f"column '{name}': {error}" if sweep.file else str(error)))
+                bad.append((place, f"column '{name}': {error}" if file else str(error)))
                 break
             problems = _read_manifests(trial, base, _Sources(Document("", trial, {})))
             new = [found for found in _tree_errors(trial, base) if found not in known]
             here = [text for where, text in new if where[: len(path)] == path]
             texts = [problem.text for problem in problems] + (here or [text for _, text in new[:1]])
-            if sweep.file:
+            if file:
                 bad += [(place, f"column '{name}', point {i}: {text}") for text in texts]
             else:
                 bad += [((*place, i), text) for text in texts]
-        if sweep.sampled and len(bad) == before:
+        if sampled and len(bad) == before:
             try:
                 read_range(values, path, trial, context_of(data, base))
             except ValueError as error:
@@ -319,10 +355,13 @@ def _check_sweep(scenario: Scenario, data: dict[str, Any], base: Path, said: Any
     return bad
 
 
+_NO_QUESTION = {"sweep": None, "optimise": None}
+
+
 def _put_swept(data: dict[str, Any], name: str, value: Any, defaults: dict[str, Any]) -> KeyPath:
     keys = tuple(str(name).split("."))
-    if keys[0] == "sweep":
-        raise OverrideError("a sweep cannot change itself")
+    if keys[0] in _NO_QUESTION:
+        raise OverrideError("a sweep cannot change itself, nor what is looked for")
     return put(data, Override(keys, value), defaults)
 
 

@@ -11,6 +11,7 @@ from sim.scenario import quantities as q
 if TYPE_CHECKING:
     from sim.scenario.checks import Found
     from sim.scenario.model import Scenario
+    from sim.scenario.problems import KeyPath
 
 
 def the_warm_up_ends(scenario: Scenario) -> Iterator[Found]:
@@ -47,11 +48,13 @@ def replications_are_said_once(scenario: Scenario) -> Iterator[Found]:
                 f"{scenario.replications} are asked for, and `until` asks for as many as it takes: leave one of the two out",
             )
     if scenario.antithetic:
-        counts = (
+        counts: dict[KeyPath, int] = (
             {("replications",): scenario.replications}
             if until is None
             else {("until", "min"): until.min, ("until", "max"): until.max}
         )
+        if scenario.optimise is not None and scenario.optimise.replications is not None:
+            counts["optimise", "replications"] = scenario.optimise.replications
         for path, count in counts.items():
             if count % 2:
                 yield path, f"{count} is odd; antithetic replications are pairs"

@@ -13,6 +13,7 @@ from sim.scenario.chain import Chain
 from sim.scenario.demand import Publisher
 from sim.scenario.fields import FIAT_DECIMALS, InstantNs, PositiveNs, WarmUp
 from sim.scenario.laws import Model, key
+from sim.scenario.optimise import Optimise
 from sim.scenario.quantities import Denomination
 from sim.scenario.supply import Provider
 from sim.scenario.sweep import Sweep
@@ -90,6 +91,10 @@ class Scenario(Model):
     sweep: Sweep | None = key(
         None,
         description="What `trustedpods sweep` runs: keys of this file and the values to try for each, or a design. `run` leaves it out.",
+    )
+    optimise: Optimise | None = key(
+        None,
+        description="What `trustedpods optimise` looks for: ranges to look in, what is to be best, and what must hold. `run` leaves it out.",
     )
     output: Output = key({}, description="What the run writes.")
 

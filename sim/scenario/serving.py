@@ -96,15 +96,17 @@ def _finds_a_provider(scenario: Scenario, at: KeyPath, group: demand.Publisher) 
             f"a replica with its volumes ({_words(needs | volumes)}) fits on no node of any {provider}; the largest has {_largest_node(taken)}",
         )
         return
-    priced = [p for p in roomy if _table(p).covers({**needs, **volumes})]
+    priced = [p for p in roomy if price_table(p).covers({**needs, **volumes})]
     if not priced:
-        lacking = sorted({r.value for r in needs for p in roomy if _table(p).price(r) is None})
+        lacking = sorted({r.value for r in needs for p in roomy if price_table(p).price(r) is None})
         yield (*at, "manifest"), f"no {provider} with room has a price for {', '.join(lacking)}"
         return
     token = scenario.payment_token
     if isinstance(selection, Filters) and selection.price_ceiling is not None:
         ceiling = selection.price_ceiling
-        asked = [(running_cost(needs, volumes, _table(p), replicas=1, for_ns=HOUR_NS), p) for p in priced]
+        asked = [
+            (running_cost(needs, volumes, price_table(p), replicas=1, for_ns=HOUR_NS), p) for p in priced
+        ]
         priced = [p for cost, p in asked if cost <= ceiling or p.policies.price.use != "fixed"]
         if not priced:
             cost, cheapest = min((cost, p.name) for cost, p in asked)
@@ -222,7 +224,8 @@ def _stores(volumes: Mapping[Resource, int], provider: Provider) -> bool:
     return needed <= max(node.storage_bytes for node in provider.nodes)
 
 
-def _table(provider: Provider) -> PriceTable:
+def price_table(provider: Provider) -> PriceTable:
+    """What a provider charges at the beginning, as the rules take it."""
     prices = provider.prices
     return PriceTable(
         token=ZERO_ADDRESS, cpu=prices.cpu, ram=prices.memory, storage=prices.storage, egress=prices.egress,
@@ -232,7 +235,7 @@ def _table(provider: Provider) -> PriceTable:
 
 def _deposit(pod: Pod, replicas: int, funding: object, provider: Provider) -> tuple[int, str, str]:
     """The first deposit that opens a channel with a provider [token base units], its name, and what asks for so much."""
-    needs, volumes, table = pod_resources(pod), volume_resources(pod), _table(provider)
+    needs, volumes, table = pod_resources(pod), volume_resources(pod), price_table(provider)
     terms = provider.terms
     least = running_cost(needs, volumes, table, replicas=replicas, for_ns=terms.runway_ns)
     least = max(1, least + running_cost({}, volumes, table, replicas=0, for_ns=terms.grace_ns))

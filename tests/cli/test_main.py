@@ -76,7 +76,7 @@ def test_what_new_writes_validates() -> None:
     assert result.exit_code == 0 and "trustedpods run first/scenario.yaml" in result.stdout
     checked = command("validate", "first/scenario.yaml")
     assert (checked.exit_code, checked.stderr) == (0, "")
-    assert checked.stdout == "first/scenario.yaml: sound (first: 3 providers, 10 publishers)\n"
+    assert checked.stdout.startswith("first/scenario.yaml: sound (first: 3 providers, 10 publishers)\n")
     assert command("validate", "first/scenario.yaml", "--quiet").stdout == ""
     schema = Path("first/scenario.schema.json").read_text(encoding="utf-8")
     assert (
@@ -261,7 +261,18 @@ def test_help_is_quick_because_nothing_slow_is_imported() -> None:
     assert done.returncode == 0, done.stderr
     assert all(
         name in done.stdout
-        for name in ("new", "run", "validate", "show", "schema", "report", "compare", "replay")
+        for name in (
+            "new",
+            "run",
+            "validate",
+            "show",
+            "schema",
+            "report",
+            "compare",
+            "replay",
+            "explain",
+            "optimise",
+        )
     )
 
 

@@ -311,7 +311,7 @@ def test_an_errand_for_an_old_life_leaves_the_new_one_alone() -> None:
         }
     )
     market.until(lambda: len(market.events("PodConfirmed")) == 2, limit_s=3 * 3600)
-    market.do(_client(market).payer.reclaim(market.key(), 1, market.name))
+    market.do(_client(market).payer.reclaim(market.key(), 1, market.name, None))
     channel = market.channel()
     assert channel is not None and (channel.life, channel.unlocked_at_s) == (2, 0)
 

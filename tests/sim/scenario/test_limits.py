@@ -30,7 +30,7 @@ def test_expected_requests(traffic: str, requests: int | None) -> None:
     if requests is None:
         rows = (WRONG / "files/trace/invocations.csv").read_text(encoding="utf-8").split("\n")[1:4]
         requests = sum(int(cell) for row in rows for cell in row.split(",")[4:])
-    assert limits._requests(scenario.publishers[0], scenario) == requests
+    assert limits.expected_requests(scenario.publishers[0], scenario) == requests
 
 
 def test_replications_count() -> None:
