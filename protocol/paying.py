@@ -19,6 +19,7 @@ from protocol.units import NS_PER_S
 
 if TYPE_CHECKING:
     from protocol.payment import Channel, ChannelKey, CreateChannel, Deposit
+    from protocol.policies import Chance
     from protocol.ports import Funds, World
     from protocol.renting import PublisherSettings, Rental
 
@@ -159,7 +160,9 @@ class Payer:
         return self._world.clock.now_ns() + self._settings.chain_timeout_ns
 
 
-def purse_of(rental: Rental, wallet: int, *, left: int | None, spent_an_hour: int = 0) -> Purse:
+def purse_of(
+    rental: Rental, wallet: int, *, left: int | None, spent_an_hour: int = 0, now_ns: int, chance: Chance
+) -> Purse:
     """What the funding policy sees of a rental.
 
     Args:
@@ -167,6 +170,8 @@ def purse_of(rental: Rental, wallet: int, *, left: int | None, spent_an_hour: in
         wallet: what its publisher holds outside of channels [token base units].
         left: what the channel holds beyond what is owed [token base units]; None before it is opened.
         spent_an_hour: as `Purse` says.
+        now_ns: the present [Unix ns].
+        chance: the publisher's stream for funding.
     """
     offer, prices = rental.offer, rental.prices
     assert offer is not None and prices is not None
@@ -178,4 +183,6 @@ def purse_of(rental: Rental, wallet: int, *, left: int | None, spent_an_hour: in
         left=left,
         put_in=rental.put_in,
         spent_an_hour=spent_an_hour,
+        now_ns=now_ns,
+        chance=chance,
     )

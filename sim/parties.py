@@ -213,7 +213,7 @@ class PublisherParty(Party):
             self.policies,
             scheme=self.world.scheme,
             sealer=self.world.sealer,
-            chance=self.chance_of("selection"),
+            chance_of=self.chance_of,
         )
         self._wishes = self.process.mailbox()
         if self._ending is not None:

@@ -19,6 +19,7 @@ from sim.records.directory import Ending, link_latest, make_directory, write_jso
 from sim.results import Results, load
 from sim.scenario import load as load_scenario
 from sim.scenario import loads, resolved
+from sim.scenario.policies import brought_policies
 from sim.simulation import Outcome, simulate
 
 if TYPE_CHECKING:
@@ -210,6 +211,8 @@ def _conclude(
 
     interrupted = any(outcome.interrupted for outcome in outcomes)
     notes: dict[str, Any] = {}
+    if brought := brought_policies(scenario):
+        notes["policies"] = brought
     if scenario.sweep:
         notes["sweep"] = _sweep_is_not_run(scenario.sweep)
     if warnings := [w for outcome in outcomes for w in outcome.warnings]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import simpy
 
@@ -25,10 +25,12 @@ from protocol.signing import SECP256K1
 from protocol.units import NS_PER_S, Address, PeerId, Resource
 from sim.chain.blocks import Blocks
 from sim.chain.contracts import ModelContracts
+from sim.chain.endpoint import Index
 from sim.chain.model import ModelLedger
 from sim.cluster import Caller, Machines, Unhosted
 from sim.content import Contents, SimImage
 from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER, address_of
+from sim.deadline import Timely
 from sim.fleet import Fleet, Ticking
 from sim.kernel.draws import stream_key
 from sim.kernel.plane import DataPlane
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from sim.chain.contracts import Contracts
     from sim.records.writer import RunWriter
     from sim.scenario.model import ProviderMember, PublisherMember, Scenario
+    from sim.scenario.quantities import Denomination
+    from sim.scenario.supply import PolicySpec
 
 SET_UP_MARGIN_NS: Final = 30 * NS_PER_S
 HISTORY_BLOCKS: Final = 128
@@ -110,6 +114,7 @@ class World:
         self.demands: dict[Address, Demand] = {}
         self.providers: dict[str, ProviderParty] = {}
         self.publishers: dict[str, PublisherParty] = {}
+        self._indices: dict[str, Index] = {}  # of the publishers' groups that share one
         self._trips: dict[tuple[str, str], int] = {}  # of a group to a region and back [ns]
         provider_members, publisher_members = scenario.provider_members(), scenario.publisher_members()
         members: tuple[ProviderMember | PublisherMember, ...] = (*provider_members, *publisher_members)
@@ -126,9 +131,9 @@ class World:
         # A policy keeps no state, so that one object serves all members of a group.
         self._publisher_policies = {
             group.name: PublisherPolicies(
-                selection=policies.build("selection", group.policies.selection, token),
-                funding=policies.build("funding", group.policies.funding, token),
-                on_loss=policies.build("on_loss", group.policies.on_loss, token),
+                selection=_brought("selection", group.policies.selection, token),
+                funding=_brought("funding", group.policies.funding, token),
+                on_loss=_brought("on_loss", group.policies.on_loss, token),
             )
             for group in scenario.publishers
         }
@@ -235,6 +240,7 @@ class World:
             whole=machines.whole,
             costs=Costs(group.cost.idle * len(nodes), group.cost.busy),
             market_age_ns=group.market_age_ns,
+            load_age_ns=terms.load_age_ns,
             tick_ns=terms.tick_ns,
             tick_phase_ns=int(self.stream("tick", member.name).next() * terms.tick_ns),
             min_unlock_s=terms.min_unlock_time_ns // NS_PER_S,
@@ -255,9 +261,9 @@ class World:
             machines,
             settings,
             ProviderPolicies(
-                price=policies.build("price", group.policies.price, token),
-                admission=policies.build("admission", group.policies.admission, token),
-                claims=policies.build("claim", group.policies.claim, token),
+                price=_brought("price", group.policies.price, token),
+                admission=_brought("admission", group.policies.admission, token),
+                claims=_brought("claim", group.policies.claim, token),
             ),
         )
         self.providers[member.name] = party
@@ -307,7 +313,7 @@ class World:
             ),
             turn=index,
         )
-        self.publishers[member.name] = PublisherParty(
+        party = self.publishers[member.name] = PublisherParty(
             self,
             member,
             key,
@@ -316,6 +322,8 @@ class World:
             settings,
             chosen,
         )
+        if group.market_age_ns:
+            party.endpoint.index = self._indices.setdefault(group.name, Index(group.market_age_ns))
 
     def with_image(self, pod: manifest.Pod, reference: str) -> manifest.Pod:
         """The pod whose first container runs the scenario's image; its others run what they name."""
@@ -402,6 +410,12 @@ class World:
     def key(self, name: str, path: str) -> tuple[int, int]:
         """The key of such a stream."""
         return stream_key(self.scenario.seed, self.replication, name, path)
+
+
+def _brought(kind: str, spec: PolicySpec, token: Denomination) -> Any:
+    """A policy; one that somebody brought has to answer in time."""
+    policy = policies.build(kind, spec, token)
+    return policy if spec.use in policies.KINDS[kind] else Timely(policy)
 
 
 def _shape(pod: manifest.Pod) -> tuple[object, ...]:

@@ -386,6 +386,11 @@ class Publisher(Model):
         "1h", alias="unlock_time", description="Unlock time of the channels it creates."
     )
     policies: PublisherPolicies = key({}, description="What each decides as it likes.")
+    market_age_ns: DurationNs = key(
+        "0s",
+        alias="market_age",
+        description="How old what the registry lists may be when one chooses a provider: the group shares a copy, which is made anew when somebody asks and it is older.",
+    )
     lifetime: ForeverOrLaw = key(
         "forever", description="How long from its arrival until it leaves; a law is drawn per member."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from sim.scenario.fields import (
     BytePrice,
@@ -23,6 +23,7 @@ from sim.scenario.fields import (
     PositiveNs,
     TrafficPrice,
     UnlockNs,
+    context_of,
 )
 from sim.scenario.laws import Law, Model, key
 from sim.scenario.world import Count, Name, Whole
@@ -33,13 +34,28 @@ Assurance = Literal["none", "client", "cluster", "pod"]
 class PolicySpec(Model):
     """One of our policies by its short name, or a class of your own. A bare name means `{use: name}`."""
 
-    use: str = key(description="Short name of a policy, or `package.module:Class`.")
+    use: str = key(
+        description="Short name of a policy, or a class of your own: `module:Class` with `module.py` in the folder of the scenario, `path/to/module.py:Class`, or `package.module:Class` of what is installed."
+    )
     with_: dict[str, Any] = key({}, alias="with", description="Its settings; unknown keys are errors.")
 
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return {"use": value} if isinstance(value, str) else value
+
+    @field_validator("use")
+    @classmethod
+    def _found(cls, use: str, info: ValidationInfo) -> str:
+        """With its file, absolute, when that is beside the scenario: a worker elsewhere has to find it too."""
+        module, colon, name = use.rpartition(":")
+        base = context_of(info).base
+        if not colon:
+            return use
+        if module.endswith(".py"):
+            return f"{(base / module).resolve()}:{name}"
+        beside = base / f"{module}.py"
+        return f"{beside.resolve()}:{name}" if module.isidentifier() and beside.is_file() else use
 
 
 class Nodes(Model):
@@ -107,6 +123,11 @@ class Terms(Model):
         description="Also look at a pod when its funds could be gone before the next tick.",
     )
     offer_valid_ns: PositiveNs = key("5m", alias="offer_valid", description="How long a signed offer holds.")
+    load_age_ns: DurationNs = key(
+        "0s",
+        alias="load_age",
+        description="How old what it says of its load may be: asked when it is older, it looks anew.",
+    )
 
 
 class ProviderPolicies(Model):
