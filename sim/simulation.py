@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import PolicyFault
-from protocol.units import NS_PER_S
+from protocol.units import NS_PER_MS, NS_PER_S
 from sim.closing import Closing
 from sim.interrupts import Flag, flag
 from sim.records.writer import RunWriter
@@ -233,7 +233,7 @@ class Simulation:
         except KeyboardInterrupt:
             interrupted = True
         except PolicyFault as fault:
-            after = write_duration(int(env.now) - self.world.start_ns)
+            after = write_duration((int(env.now) - self.world.start_ns) // NS_PER_MS * NS_PER_MS)
             raise PolicyFault(
                 f"{fault} [replication {self.world.replication}, {after} after the start]"
             ) from fault

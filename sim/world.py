@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 import simpy
 
@@ -34,14 +34,18 @@ from sim.deadline import Timely
 from sim.fleet import Fleet, Ticking
 from sim.kernel.draws import stream_key
 from sim.kernel.plane import DataPlane
-from sim.kernel.specs import Keys, NodeSpec, PodSpec, StartUp
+from sim.kernel.specs import Keys, NodeSpec, PodSpec, Scaling, StartUp
 from sim.kernel.streams import Stream
 from sim.keys import EVIDENCE_KIND, private_key
 from sim.network import Links, Place, Web
 from sim.parties import ProviderParty, PublisherParty
 from sim.recorder import Recorder
+from sim.reference.own import OwnScaling
+from sim.reference.plane import ReferencePlane
 from sim.scenario import convert, policies
 from sim.scenario.convert_chain import Calendar, to_forks, to_market
+from sim.scenario.demand import Own
+from sim.scenario.supply import PolicySpec
 from sim.scenario.world import RpcLie
 from sim.traffic import Poisson
 from sim.watch import Watcher
@@ -53,7 +57,6 @@ if TYPE_CHECKING:
     from sim.records.writer import RunWriter
     from sim.scenario.model import ProviderMember, PublisherMember, Scenario
     from sim.scenario.quantities import Denomination
-    from sim.scenario.supply import PolicySpec
 
 SET_UP_MARGIN_NS: Final = 30 * NS_PER_S
 HISTORY_BLOCKS: Final = 128
@@ -108,7 +111,8 @@ class World:
         )
         self.contents = Contents()
         self.images: dict[str, SimImage] = {}
-        self.nowhere = DataPlane([], start_ns=self.start_ns)
+        self._plane = plane_of(scenario)
+        self.nowhere = self._plane([], start_ns=self.start_ns)
         self.unhosted = Unhosted()
         self.callers: dict[Address, Caller] = {}
         self.demands: dict[Address, Demand] = {}
@@ -217,7 +221,7 @@ class World:
         ]
         machines = Machines(
             member.name,
-            DataPlane(nodes, start_ns=self.start_ns),
+            self._plane(nodes, start_ns=self.start_ns),
             nodes,
             self.nowhere,
             storage_bytes=sum(n.storage_bytes * n.count for n in group.nodes),
@@ -344,7 +348,7 @@ class World:
             traffic=Poisson(((0.0, 0.0),)) if traffic is None else traffic,
             service=convert.to_service(member),
             first_service=convert.to_first_service(member),
-            scaling=convert.to_scaling(group.model_copy(update={"manifest": pod})),
+            scaling=self._scaling(member, pod),
             request_bytes=group.request_bytes,
             response_bytes=group.response_bytes,
             slots=group.slots,
@@ -360,6 +364,24 @@ class World:
             byte_rows=False,
             cpu_limit_millis=manifest.cpu_limit_millis(pod),
             client=convert.to_client(group),
+        )
+
+    def _scaling(self, member: PublisherMember, pod: manifest.Pod) -> Scaling:
+        """A pod's scaling rule; one that somebody brought is made for each pod."""
+        scaling, said = (
+            convert.to_scaling(member.group.model_copy(update={"manifest": pod})),
+            member.group.scaling,
+        )
+        if not isinstance(said, Own) or not pod.http:
+            return scaling
+        spec = PolicySpec.model_validate({"use": said.use, "with": said.with_})
+        return OwnScaling(
+            scaling.policy,
+            scaling.params,
+            name=f"{spec.use} {spec.with_}",
+            pod=member.name,
+            make=partial(_brought, "scaling", spec, self.scenario.payment_token),
+            chance=self.stream("policies.scaling", member.name).next,
         )
 
     def _caller_of(
@@ -410,6 +432,16 @@ class World:
     def key(self, name: str, path: str) -> tuple[int, int]:
         """The key of such a stream."""
         return stream_key(self.scenario.seed, self.replication, name, path)
+
+
+def plane_of(scenario: Scenario) -> type[DataPlane]:
+    """The engine: compiled, unless a pod scales by a class that somebody brought, of which compiled code knows nothing.
+
+    Pods share their providers' nodes, and any provider may get any pod, so it is one engine for all.
+    """
+    if any(isinstance(group.scaling, Own) for group in scenario.publishers):
+        return cast("type[DataPlane]", ReferencePlane)
+    return DataPlane
 
 
 def _brought(kind: str, spec: PolicySpec, token: Denomination) -> Any:

@@ -24,10 +24,27 @@ Check = Callable[[Any], bool]
 def ask(
     world: World, kind: str, policy: Any, method: str, *args: Any, ok: Check, allowed: str, **named: Any
 ) -> Any:
+    """Ask a policy of the party that has these ports; see `ask_of`."""
+    party, now_ns = str(world.network.peer_id), world.clock.now_ns()
+    return ask_of(party, now_ns, kind, policy, method, *args, ok=ok, allowed=allowed, **named)
+
+
+def ask_of(
+    party: str,
+    now_ns: int,
+    kind: str,
+    policy: Any,
+    method: str,
+    *args: Any,
+    ok: Check,
+    allowed: str,
+    **named: Any,
+) -> Any:
     """Ask a policy.
 
     Args:
-        world: the party's ports.
+        party: whose it is.
+        now_ns: the present [Unix ns].
         kind: what is decided, such as `price`.
         policy: who is asked.
         method: what.
@@ -39,6 +56,13 @@ def ask(
     Raises:
         PolicyFault: it raised, or its answer cannot be.
     """
+
+    def fault(text: str) -> PolicyFault:
+        cls = policy.__class__
+        who = f"{kind} policy {cls.__module__}:{cls.__qualname__} of {party}"
+        when = f"asked for `{method}` at {now_ns / NS_PER_S:.3f} s (Unix time)"
+        return PolicyFault(f"{who}, {when}: {text}; allowed: {allowed}")
+
     try:
         answer = getattr(policy, method)(*args, **named)
         good = ok(answer)
@@ -47,18 +71,12 @@ def ask(
         text = f"it raised {type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
         if isinstance(error, TimeoutError):
             text = str(error)
-        raise PolicyFault(_said(world, kind, policy, method, text, allowed)) from error
+        raise fault(text) from error
     if not good:
         shown = repr(answer)
         text = f"it answered {shown if len(shown) <= 200 else shown[:200] + '...'}"
-        raise PolicyFault(_said(world, kind, policy, method, text, allowed))
+        raise fault(text)
     return answer
-
-
-def _said(world: World, kind: str, policy: Any, method: str, text: str, allowed: str) -> str:
-    cls = policy.__class__
-    who = f"{kind} policy {cls.__module__}:{cls.__qualname__} of {world.network.peer_id}"
-    return f"{who}, asked for `{method}` at {world.clock.now_ns() / NS_PER_S:.3f} s (Unix time): {text}; allowed: {allowed}"
 
 
 # ---------------------------------------------------------------- what can be answered

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from protocol import manifest as manifests
 from protocol.errors import BadManifest
@@ -29,7 +29,7 @@ from sim.scenario.fields import (
     UnlockNs,
 )
 from sim.scenario.laws import Law, Model, OneOf, key, law_or
-from sim.scenario.supply import PolicySpec
+from sim.scenario.supply import USE, PolicySpec, with_file
 from sim.scenario.world import Count, Name, Whole
 
 # --- traffic ---------------------------------------------------------------------------------------
@@ -265,7 +265,17 @@ class Fixed(Model):
     replicas: Count = key(1, description="How many.")
 
 
-Scaling = Annotated[Keda | Kpa | PerRequest | Fixed, Field(discriminator="policy")]
+class Own(_Bounds):
+    """By a class of your own. The whole world then runs in the reference engine, which is plain Python and slow."""
+
+    policy: Literal["own"] = key(description="A class decides, whenever it asked to be asked.")
+    use: str = key(description=f"{USE[0].upper()}{USE[1:]}.")
+    with_: dict[str, Any] = key({}, alias="with", description="Its settings; unknown keys are errors.")
+
+    _found = field_validator("use")(with_file)
+
+
+Scaling = Annotated[Keda | Kpa | PerRequest | Fixed | Own, Field(discriminator="policy")]
 
 # --- the publisher ---------------------------------------------------------------------------------
 

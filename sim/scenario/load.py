@@ -20,6 +20,7 @@ from protocol import manifest as manifests
 from protocol.errors import BadManifest
 from protocol.quantities import show
 from sim.scenario import checks, policies
+from sim.scenario.demand import Own
 from sim.scenario.fields import Context
 from sim.scenario.laws import Unsound
 from sim.scenario.model import Scenario
@@ -29,6 +30,7 @@ from sim.scenario.problems import KeyPath, Problem, ScenarioErrors
 from sim.scenario.quantities import Denomination
 from sim.scenario.ranges import read_range
 from sim.scenario.resolve import to_data
+from sim.scenario.supply import PolicySpec
 from sim.scenario.sweep import Sweep, place_of, structural_problems
 from sim.scenario.translate import translate
 from sim.scenario.world import DECIMALS_MAX, SYMBOL
@@ -234,7 +236,19 @@ def _with_policies(scenario: Scenario) -> tuple[Scenario, list[checks.Found]]:
                 continue
             if settings is not None:
                 changed[kind] = spec.model_copy(update={"with_": settings})
-        return group.model_copy(update={"policies": group.policies.model_copy(update=changed)})
+        more = {"policies": group.policies.model_copy(update=changed)}
+        scaling = getattr(group, "scaling", None)
+        if isinstance(scaling, Own):
+            try:
+                spec = PolicySpec.model_validate({"use": scaling.use, "with": scaling.with_})
+                settings = policies.settings_of(policies.build("scaling", spec, token), token)
+                more["scaling"] = scaling.model_copy(update={"with_": settings or scaling.with_})
+            except policies.BadPolicy as error:
+                where = (*at, "scaling")
+                bad.extend(
+                    ((*where, "with", *key) if key else (*where, "use"), text) for key, text in error.found
+                )
+        return group.model_copy(update=more)
 
     for key in ("providers", "publishers"):
         with suppress(Unsound):

@@ -25,7 +25,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from protocol.errors import BadInput
 from protocol.manifest import hint, nearest
-from protocol.policies import admission, claims, funding, on_loss, price, selection
+from protocol.policies import admission, claims, funding, on_loss, price, scaling, selection
 from sim.scenario import quantities as q
 from sim.scenario.problems import KeyPath
 
@@ -45,6 +45,7 @@ KINDS: Final[Mapping[str, Mapping[str, type]]] = MappingProxyType({
     "selection": selection.SELECTION,
     "funding": funding.FUNDING,
     "on_loss": on_loss.ON_LOSS,
+    "scaling": {},
 })  # fmt: skip
 """Short names of our policies, by the key of `policies:` they stand under."""
 
@@ -55,6 +56,7 @@ PROTOCOLS: Final[Mapping[str, type]] = MappingProxyType({
     "selection": selection.Selection,
     "funding": funding.Funding,
     "on_loss": on_loss.OnLoss,
+    "scaling": scaling.Scaling,
 })  # fmt: skip
 """What a class of one's own must be, by the same key."""
 
@@ -125,8 +127,8 @@ def find(kind: str, use: str) -> type:
         text = f"'{use}' cannot be imported: {type(error).__name__}: {error}"
         raise BadPolicy((None, text)) from error
     methods = METHODS[kind]
-    needed = f"a {kind} policy is a class with {' and '.join(f'`{method}`' for method in methods)}"
-    ours = f"ours are called {', '.join(known)}"
+    needed = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} policy is a class with {' and '.join(f'`{method}`' for method in methods)}"
+    ours = f"ours are called {', '.join(known)}" if known else "ours are the other values of `policy`"
     if found is None:
         meant = nearest(name, _classes(module))
         hinted = f"did you mean '{meant}'?" if meant else f"{needed}; {ours}"
@@ -223,10 +225,13 @@ def origin(kind: str, use: str) -> tuple[str, str]:
 def origins(scenario: Scenario) -> dict[str, str]:
     """Of every policy in a scenario where it comes from and its hash; see `origin`."""
     groups: tuple[Provider | Publisher, ...] = (*scenario.providers, *scenario.publishers)
-    return dict(sorted({
+    found = {
         origin(kind, getattr(group.policies, kind).use)
         for group in groups for kind in type(group.policies).model_fields
-    }))  # fmt: skip
+    }  # fmt: skip
+    scalings = [group.scaling for group in scenario.publishers]
+    found |= {origin("scaling", one.use) for one in scalings if one.policy == "own"}
+    return dict(sorted(found))
 
 
 def brought_policies(scenario: Scenario) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
@@ -31,12 +31,25 @@ from sim.scenario.world import Count, Name, Whole
 Assurance = Literal["none", "client", "cluster", "pod"]
 
 
+USE: Final = "a class of your own: `module:Class` with `module.py` in the folder of the scenario, `path/to/module.py:Class`, or `package.module:Class` of what is installed"
+
+
+def with_file(use: str, info: ValidationInfo) -> str:
+    """A policy's name, with its file, absolute, when that is beside the scenario: a worker elsewhere has to find it too."""
+    module, colon, name = use.rpartition(":")
+    base = context_of(info).base
+    if not colon:
+        return use
+    if module.endswith(".py"):
+        return f"{(base / module).resolve()}:{name}"
+    beside = base / f"{module}.py"
+    return f"{beside.resolve()}:{name}" if module.isidentifier() and beside.is_file() else use
+
+
 class PolicySpec(Model):
     """One of our policies by its short name, or a class of your own. A bare name means `{use: name}`."""
 
-    use: str = key(
-        description="Short name of a policy, or a class of your own: `module:Class` with `module.py` in the folder of the scenario, `path/to/module.py:Class`, or `package.module:Class` of what is installed."
-    )
+    use: str = key(description=f"Short name of a policy, or {USE}.")
     with_: dict[str, Any] = key({}, alias="with", description="Its settings; unknown keys are errors.")
 
     @model_validator(mode="before")
@@ -44,18 +57,7 @@ class PolicySpec(Model):
     def _bare(cls, value: Any) -> Any:
         return {"use": value} if isinstance(value, str) else value
 
-    @field_validator("use")
-    @classmethod
-    def _found(cls, use: str, info: ValidationInfo) -> str:
-        """With its file, absolute, when that is beside the scenario: a worker elsewhere has to find it too."""
-        module, colon, name = use.rpartition(":")
-        base = context_of(info).base
-        if not colon:
-            return use
-        if module.endswith(".py"):
-            return f"{(base / module).resolve()}:{name}"
-        beside = base / f"{module}.py"
-        return f"{beside.resolve()}:{name}" if module.isidentifier() and beside.is_file() else use
+    _found = field_validator("use")(with_file)
 
 
 class Nodes(Model):
