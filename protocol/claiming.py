@@ -14,7 +14,8 @@ from protocol.auth import Amount, Usage
 from protocol.events import Event, Happened
 from protocol.hosting import BILLABLE, PODS, STATEMENTS, Asking
 from protocol.payment import Claim, ClaimSkipped, Release, WithdrawMany, Withdrawn, WithdrawUpTo
-from protocol.policies.claims import Due
+from protocol.policies.asking import ask, is_quiet, is_some_of
+from protocol.policies.claims import Due, Quiet
 from protocol.ports import Put, TxConfirmed, TxReverted, TxUnknown, Unknown
 from protocol.sender import pause
 from protocol.units import NEVER_NS, NS_PER_MS
@@ -122,15 +123,37 @@ class Claimer:
         fees = fees or await self._fees()
         if fees is None:
             return True
-        chosen = self._policies.claims.choose(dues, fee_of=fees)[:MAX_CLAIMS_A_TRANSACTION]
+        chosen: Sequence[Due] = ask(
+            self._world,
+            "claim",
+            self._policies.claims,
+            "choose",
+            dues,
+            fee_of=fees,
+            ok=lambda some: is_some_of(some, dues),
+            allowed="a sequence of some of `dues`, none twice",
+        )[:MAX_CLAIMS_A_TRANSACTION]
         claims = {d.namespace: self._pods[d.namespace] for d in chosen if d.namespace in self._pods}
         if claims:
             self._claiming = frozenset(claims)
             self._world.tasks.start("claim", self._settle_claims(list(claims.values())))
-        elif not chosen and (quiet := self._policies.claims.quiet(dues, fee_of=fees)) is not None:
+        elif not chosen and (quiet := self._quiet(dues, fees)) is not None:
             most = {due.namespace: limit for due, limit in zip(dues, quiet.claimable, strict=True)}
             self._rest = _Rest(most, fees, min(now_ns + quiet.for_ns, NEVER_NS))
         return True
+
+    def _quiet(self, dues: Sequence[Due], fees: tuple[int, int]) -> Quiet | None:
+        quiet: Quiet | None = ask(
+            self._world,
+            "claim",
+            self._policies.claims,
+            "quiet",
+            dues,
+            fee_of=fees,
+            ok=lambda one: is_quiet(one, len(dues)),
+            allowed="None, or a Quiet with a whole amount for each of `dues` and whole nanoseconds",
+        )
+        return quiet
 
     async def _fees(self) -> tuple[int, int] | None:
         """What a transaction of 1 and of 2 claims costs now [token base units]; None: chain or rates are not known."""

@@ -44,6 +44,7 @@ ANSWER_TYPES: Final[dict[str, type[Message]]] = {
     wire.DELETE_POD: wire.pb.DeletePodResponse,
     wire.POD_LOGS: wire.pb.PodLogResponse,
     wire.POD_USAGE: wire.pb.PodUsageResponse,
+    wire.LOAD: wire.pb.LoadResponse,
 }
 """What each protocol answers; every one has a `refusal`."""
 

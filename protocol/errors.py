@@ -2,7 +2,8 @@
 
     TrustedPodsError
     ├── BadInput                 a person or a file said something that cannot be; nothing was done
-    │   └── BadManifest          ... in a pod manifest: names the path, the value and what is allowed
+    │   ├── BadManifest          ... in a pod manifest: names the path, the value and what is allowed
+    │   └── PolicyFault          a policy raised, or decided what cannot be
     ├── ProtocolError            a rule was broken by the caller; the state is unchanged
     │   ├── PaymentError         the payment channel's refusals; the class name is the Solidity error's name
     │   │   ├── AmountRequired   ├── AlreadyExists      ├── DoesNotExist
@@ -41,6 +42,10 @@ class BadManifest(BadInput):
         super().__init__(f"{path}: {problem}" if path else problem)
         self.path = path
         self.problem = problem
+
+
+class PolicyFault(BadInput):
+    """A policy that somebody brought raised, took too long, or decided what cannot be; nothing followed from it."""
 
 
 class ProtocolError(TrustedPodsError):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from protocol import manifest, wire
 from protocol.bills import most_held
 from protocol.errors import PeerFault, Refusal
 from protocol.events import Event, Happened
-from protocol.paying import purse_of
 from protocol.payment import Deposit, Unlock
+from protocol.policies.asking import A_STEP, A_TIME, A_WAIT, Check, ask, is_step, is_time, is_wait
 from protocol.policies.funding import HOUR_NS
 from protocol.policies.on_loss import Loss, Then
 from protocol.ports import NoAnswer, TxConfirmed, Unknown
@@ -68,10 +68,11 @@ class Guard:
         self._world = client.world
         self._wishes = wishes
         self._seen: tuple[int, int] | None = None  # when the last look was, and what was owed then
+        self._then: Then | None = None  # what was decided about a silence that was not waited out
 
     async def run(self, rental: Rental) -> None:
         """Rent, watch, and rent again after a loss for as long as the policy wants; ends with the rental."""
-        client, on_loss = self._client, self._client.policies.on_loss
+        client = self._client
         if rental.reason and rental.stage is not Stage.ENDED:
             await self._end(rental)  # it was being ended when we were killed
         again = rental.stage is Stage.RUNNING
@@ -85,13 +86,13 @@ class Guard:
             if _ended_by_wish(rental):
                 break
             rental.losses += 1
-            then = on_loss.decide(Loss(reason, rental.losses))
+            then = self._then or self._decide(rental, reason)
             if then is Then.LEAVE:
                 rental.reason = reason
                 break
             rental.stage = Stage.CHOOSING
             await client.keep(rental)
-            await pause(self._world, on_loss.wait_ns())
+            await pause(self._world, self._asked("on_loss", "wait_ns", ok=is_time, allowed=A_TIME))
         rental.stage = Stage.ENDED
         await client.keep(rental)
 
@@ -110,7 +111,8 @@ class Guard:
         heard_ns = clock.now_ns()
         self._seen = None if again else (heard_ns, 0)
         purse: Purse | None = None
-        every_ns = 0 if again else self._client.policies.funding.look_again_ns(None) or settings.look_ns
+        self._then = None
+        every_ns = 0 if again else self._look_again_ns(None)
         while True:
             wanted = await self._wishes.get(clock.now_ns() + every_ns)
             if wanted is not None:
@@ -118,20 +120,50 @@ class Guard:
                 if rental.reason:
                     return rental.reason
                 continue
-            every_ns = self._client.policies.funding.look_again_ns(purse) or settings.look_ns
+            every_ns = self._look_again_ns(purse)
             status = await self._status(rental)
             if isinstance(status, str):
                 return await self._lost(rental, status)
             if isinstance(status, NoAnswer):
-                if clock.now_ns() - heard_ns > settings.silence_ns:
-                    return await self._lost(rental, "ProviderSilent")
+                silent_ns = clock.now_ns() - heard_ns
+                if silent_ns > settings.silence_ns:
+                    then = self._decide(
+                        rental, "ProviderSilent", times=rental.losses + 1, silent_ns=silent_ns
+                    )
+                    if then is not Then.WAIT:
+                        self._then = then
+                        return await self._lost(rental, "ProviderSilent")
                 continue
             heard_ns = clock.now_ns()
             channel = await self._channel(rental)
             if channel is not None and (lie := await self._found_out(rental, channel)):
                 return await self._lost(rental, lie)
             purse = await self._top_up(rental, channel, int.from_bytes(status.owed, "big"))
-            every_ns = self._client.policies.funding.look_again_ns(purse) or settings.look_ns
+            every_ns = self._look_again_ns(purse)
+
+    def _decide(self, rental: Rental, reason: str, *, times: int | None = None, silent_ns: int = 0) -> Then:
+        """Ask what to do about a loss; silence may be waited out."""
+        can_wait = silent_ns > 0
+        loss = Loss(
+            reason,
+            rental.losses if times is None else times,
+            now_ns=self._world.clock.now_ns(),
+            silent_ns=silent_ns,
+            can_wait=can_wait,
+            chance=self._client.chance_of("on_loss"),
+        )
+        then: Then = self._asked(
+            "on_loss", "decide", loss, ok=lambda one: is_step(one, can_wait=can_wait), allowed=A_STEP
+        )
+        return then
+
+    def _look_again_ns(self, purse: Purse | None) -> int:
+        wanted = self._asked("funding", "look_again_ns", purse, ok=is_wait, allowed=A_WAIT)
+        return wanted or self._client.settings.look_ns
+
+    def _asked(self, kind: str, method: str, *args: Any, ok: Check, allowed: str) -> Any:
+        policy = getattr(self._client.policies, kind)
+        return ask(self._world, kind, policy, method, *args, ok=ok, allowed=allowed)
 
     async def _status(self, rental: Rental) -> wire.pb.PodStatusResponse | NoAnswer | str:
         """The provider's answer, silence, or the reason for which the pod has ended."""
@@ -200,9 +232,8 @@ class Guard:
         rental.put_in = channel.invested_by_publisher
         left = channel.invested_by_publisher - owed
         spendable = client.payer.spendable(rental, funds.token)
-        rates = await client.payer.read_rates()
-        purse = purse_of(rental, spendable, left=left, rates=rates, spent_an_hour=max(0, spent_an_hour))
-        amount = min(client.policies.funding.deposit(purse), spendable)
+        purse = await client.purse(rental, spendable, left=left, spent_an_hour=max(0, spent_an_hour))
+        amount = min(client.deposit(purse), spendable)
         if amount > 0 and await self._deposit(rental, amount):
             purse = replace(purse, left=left + amount)
         return purse
@@ -367,6 +398,8 @@ class Guard:
             ),
             rental.cause,
         )
+        if rental.provider is not None:
+            rental.remember(rental.provider, good=reason == "FundsExhausted")
         await self._client.payer.take_back(self._client.payer.errand(rental), cause=lost)
         return reason
 

@@ -80,6 +80,7 @@ class ProviderSettings:
         costs: what running costs it; for its price policy.
         market_age_ns: how old what it knows of the market may be when it thinks about prices [ns]: when it is
             older, the registry is read anew.
+        load_age_ns: how old what it says of its load may be [ns]: asked when it is older, it looks anew.
         tick_ns: between two billing ticks [ns]; 100 s.
         tick_phase_ns: offset of its ticks [ns], so that providers do not all tick at once.
         wake_early: also look at a pod when its funds could be gone before the next tick.
@@ -105,6 +106,7 @@ class ProviderSettings:
     whole: Mapping[Resource, int] = field(default_factory=dict)
     costs: Costs = Costs()
     market_age_ns: int = 0
+    load_age_ns: int = 0
     tick_ns: int = 100 * NS_PER_S
     tick_phase_ns: int = 0
     wake_early: bool = False

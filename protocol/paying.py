@@ -19,6 +19,7 @@ from protocol.units import NS_PER_S
 
 if TYPE_CHECKING:
     from protocol.payment import Channel, ChannelKey, CreateChannel, Deposit
+    from protocol.policies import Chance
     from protocol.ports import EventId, Funds, Quote, World
     from protocol.renting import PublisherSettings, Rental
     from protocol.units import PodId
@@ -205,7 +206,14 @@ class Payer:
 
 
 def purse_of(
-    rental: Rental, wallet: int, *, left: int | None, rates: Quote | None, spent_an_hour: int = 0
+    rental: Rental,
+    wallet: int,
+    *,
+    left: int | None,
+    rates: Quote | None,
+    spent_an_hour: int = 0,
+    now_ns: int,
+    chance: Chance,
 ) -> Purse:
     """What the funding policy sees of a rental.
 
@@ -215,6 +223,8 @@ def purse_of(
         left: what the channel holds beyond what is owed [token base units]; None before it is opened.
         rates: as `Purse` says, and so is `spent_an_hour`.
         spent_an_hour: see there.
+        now_ns: the present [Unix ns].
+        chance: the publisher's stream for funding.
     """
     offer, prices = rental.offer, rental.prices
     assert offer is not None and prices is not None
@@ -227,4 +237,6 @@ def purse_of(
         put_in=rental.put_in,
         spent_an_hour=spent_an_hour,
         rates=rates,
+        now_ns=now_ns,
+        chance=chance,
     )

@@ -33,6 +33,7 @@ from protocol.metering import Meter
 from protocol.meters import Meters
 from protocol.payment import ChannelKey
 from protocol.policies.admission import Asked
+from protocol.policies.asking import A_REFUSAL, ask, is_refusal
 from protocol.ports import PublishedImage, Unknown
 from protocol.requests import (
     bind,
@@ -119,6 +120,8 @@ class ProviderClient:
             sealing_key=sealing_key,
         )
         self.desk = Desk(self, self.payment_domain, scheme)
+        self._chance = chance_of("admission")
+        self._told: wire.pb.LoadResponse | None = None
 
     # ------------------------------------------------------------ begin
 
@@ -128,6 +131,7 @@ class ProviderClient:
         self.desk.open(
             {
                 wire.ATTEST: self._attest,
+                wire.LOAD: self._load,
                 wire.PROVISIONING_CAPACITY: self.offer,
                 wire.PROVISION_POD: self._provision,
             }
@@ -172,6 +176,23 @@ class ProviderClient:
         return wire.pb.AttestResponse(
             keys=keys.signed.to_wire(), signature=keys.signature, evidence=[e.to_wire() for e in evidence]
         )
+
+    async def _load(self, request: Request, body: bytes) -> Message:
+        """What we say of our load; looked at anew when what we said last is too old."""
+        wire.parse(wire.pb.LoadRequest, body)
+        now_ns = self.world.clock.now_ns()
+        if self._told is None or now_ns - self._told.atNs >= self.settings.load_age_ns:
+            free = await self.cluster.capacity(deadline_ns=self.deadline())
+            if isinstance(free, Unknown):
+                raise Refusal("ClusterUnknown", free.reason)
+            whole = self.settings.whole.get(Resource.CPU, 0)
+            share = (whole - free.get(Resource.CPU, 0)) * 1_000_000 // whole if whole else 0
+            self._told = wire.pb.LoadResponse(
+                atNs=now_ns,
+                pods=sum(not pod.phase.ended for pod in self.pods.values()),
+                promisedMillionths=min(max(share, 0), 1_000_000),
+            )
+        return self._told
 
     async def offer(self, request: Request, body: bytes) -> Message:
         """Terms and prices for what is asked, signed: made before any deposit, carried in the provision request."""
@@ -254,7 +275,11 @@ class ProviderClient:
             if amount > free.get(resource, 0):
                 raise Refusal("NoCapacity", f"{resource.value}: {amount} asked, {free.get(resource, 0)} free")
         live = [p for p in self.pods.values() if not p.phase.ended and p is not instead_of]
-        refusal = self.policies.admission.admit(
+        refusal: Refusal | None = ask(
+            self.world,
+            "admission",
+            self.policies.admission,
+            "admit",
             Asked(
                 publisher=publisher,
                 a_replica=replica,
@@ -263,7 +288,11 @@ class ProviderClient:
                 free=free,
                 pods=len(live),
                 pods_of_publisher=sum(p.key.publisher == publisher for p in live),
-            )
+                now_ns=self.world.clock.now_ns(),
+                chance=self._chance,
+            ),
+            ok=is_refusal,
+            allowed=A_REFUSAL,
         )
         if refusal is not None:
             raise refusal

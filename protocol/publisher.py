@@ -9,6 +9,7 @@ in `bundling`, how it is paid in `paying`; what comes after step 7 is in `guard`
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from protocol import agreement, attestation, manifest, wire
@@ -23,7 +24,8 @@ from protocol.events import Event, Happened
 from protocol.guard import Guard
 from protocol.paying import Payer, purse_of
 from protocol.payment import CreateChannel
-from protocol.policies.selection import Candidate
+from protocol.policies.asking import AN_AMOUNT, ask, is_amount, is_some_of
+from protocol.policies.selection import Candidate, Choice, Load
 from protocol.ports import NoAnswer, Unknown
 from protocol.renting import (
     BUDGET_SPENT,
@@ -37,14 +39,15 @@ from protocol.renting import (
 )
 from protocol.requests import CLOCK_SKEW_S, payment_channel
 from protocol.sender import pause
-from protocol.units import NS_PER_S, Address, PodId
+from protocol.units import NEVER_NS, NS_PER_S, Address, PodId
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from protocol.guard import Wanted
     from protocol.manifest import Pod
     from protocol.policies import Chance
+    from protocol.policies.funding import Purse
     from protocol.ports import Mailbox, Market, Verifier, World
     from protocol.sealing import Sealer
     from protocol.signing import Scheme
@@ -61,7 +64,7 @@ class PublisherClient:
         verifier: checks providers' evidence.
         settings, policies: as the person chose.
         scheme, sealer: how signatures and seals are made.
-        chance: its stream for selection.
+        chance_of: its stream for a kind of decision, such as `selection`.
     """
 
     def __init__(
@@ -73,14 +76,14 @@ class PublisherClient:
         *,
         scheme: Scheme,
         sealer: Sealer,
-        chance: Chance,
+        chance_of: Callable[[str], Chance],
     ) -> None:
         self.world = world
         self.settings = settings
         self.policies = policies
         self._verifier = verifier
         self._scheme = scheme
-        self._chance = chance
+        self.chance_of = chance_of
         terms = world.chain.terms
         self._payment_domain = Domain(terms.chain_id, terms.payment)
         self._registry_domain = Domain(terms.chain_id, terms.registry)
@@ -218,11 +221,7 @@ class PublisherClient:
         )
         for provider, fault in found.faulty:
             self._passed_over(rental, provider, Failed(fault.rule, fault.detail))
-        order = self.policies.selection.order(
-            [c for c in found.fitting if c.provider not in rental.liars],
-            turn=self.settings.turn + rental.attempt,
-            chance=self._chance,
-        )
+        order = await self._ordered(rental, market, found.fitting)
         return await self._worth_renting(order) if self.settings.outside_an_hour is not None else order
 
     async def _worth_renting(self, order: Sequence[Candidate]) -> Sequence[Candidate] | Failed:
@@ -239,6 +238,73 @@ class PublisherClient:
                 TOO_DEAR, f"a replica costs {least} base units an hour at least, and {most} elsewhere"
             )
         return taken
+
+    async def _ordered(
+        self, rental: Rental, market: Market, fitting: Sequence[Candidate]
+    ) -> Sequence[Candidate]:
+        """What the selection policy makes of them."""
+        if rental.liars:
+            fitting = [candidate for candidate in fitting if candidate.provider not in rental.liars]
+        if rental.pasts:
+            fitting = [replace(c, past=rental.pasts.get(c.provider, c.past)) for c in fitting]
+        selection, now_ns = self.policies.selection, self.world.clock.now_ns()
+        choice = Choice(
+            fitting,
+            turn=self.settings.turn + rental.attempt,
+            now_ns=now_ns,
+            age_ns=now_ns - market.block.time_s * NS_PER_S,
+            chance=self.chance_of("selection"),
+        )
+        if getattr(selection, "asks_load", False):
+            short = self._chosen("shortlist", choice)
+            choice = replace(choice, candidates=await self._loads(rental, short))
+        return self._chosen("order", choice)
+
+    def _chosen(self, method: str, choice: Choice) -> Sequence[Candidate]:
+        chosen: Sequence[Candidate] = ask(
+            self.world,
+            "selection",
+            self.policies.selection,
+            method,
+            choice,
+            ok=lambda some: is_some_of(some, choice.candidates),
+            allowed="a sequence of some of `choice.candidates`, none twice",
+        )
+        return chosen
+
+    async def _loads(self, rental: Rental, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Ask all of them at once for their load; who does not answer is left without one."""
+        answers = self.world.tasks.mailbox()
+
+        async def one(number: int, candidate: Candidate) -> None:
+            answers.put((number, await self._load_of(rental, candidate)))
+
+        for number, candidate in enumerate(candidates):
+            self.world.tasks.start("load", one(number, candidate))
+        loads: dict[int, Load | None] = {}
+        while len(loads) < len(candidates):
+            answer = await answers.get(NEVER_NS)
+            assert answer is not None, "it waits for ever"
+            loads[answer[0]] = answer[1]
+        return [replace(c, load=loads[number]) for number, c in enumerate(candidates)]
+
+    async def _load_of(self, rental: Rental, candidate: Candidate) -> Load | None:
+        try:
+            said = await self.caller.call(
+                candidate.peer,
+                wire.LOAD,
+                wire.pb.LoadRequest(),
+                wire.pb.LoadResponse,
+                provider=candidate.provider,
+                pod_id=rental.pod_id,
+                life=0,
+                seq=0,
+            )
+        except (Refusal, PeerFault):
+            return None
+        if isinstance(said, NoAnswer):
+            return None
+        return Load(self.world.clock.now_ns() - said.atNs, said.pods, said.promisedMillionths / 1_000_000)
 
     async def _agree(self, rental: Rental, candidate: Candidate) -> Rental | Failed:
         """Step 3, the agreement: the provider's keys are attested and its signed Offer is taken."""
@@ -280,6 +346,7 @@ class PublisherClient:
         except Refusal as refusal:
             return Failed(refusal.rule, refusal.detail)
         except PeerFault as fault:
+            rental.remember(candidate.provider, good=False)
             return Failed(fault.rule, fault.detail)
         if offer.min_unlock_s > self.settings.unlock_time_s:
             return Failed(
@@ -378,6 +445,24 @@ class PublisherClient:
         await self.keep(rental)
         return rental
 
+    async def purse(self, rental: Rental, wallet: int, *, left: int | None, spent_an_hour: int = 0) -> Purse:
+        """What the funding policy sees of a rental; see `purse_of`."""
+        return purse_of(
+            rental,
+            wallet,
+            left=left,
+            rates=await self.payer.read_rates(),
+            spent_an_hour=spent_an_hour,
+            now_ns=self.world.clock.now_ns(),
+            chance=self.chance_of("funding"),
+        )
+
+    def deposit(self, purse: Purse) -> int:
+        """What the funding policy wants to put in now [token base units]."""
+        funding = self.policies.funding
+        amount: int = ask(self.world, "funding", funding, "deposit", purse, ok=is_amount, allowed=AN_AMOUNT)
+        return amount
+
     async def open_channel(self, rental: Rental) -> Failed | None:
         """Decide on the first deposit, once, and send it; whether it came to be is read from the chain."""
         assert rental.provider is not None
@@ -386,8 +471,7 @@ class PublisherClient:
             if isinstance(funds, Unknown):
                 return None
             spendable = self.payer.spendable(rental, funds.token)
-            rates = await self.payer.read_rates()
-            deposit = self.policies.funding.deposit(purse_of(rental, spendable, left=None, rates=rates))
+            deposit = self.deposit(await self.purse(rental, spendable, left=None))
             if spendable < deposit and spendable < funds.token:
                 deposit = (
                     spendable  # the budget binds: what it leaves is put in, if the provider takes so little

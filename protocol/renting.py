@@ -19,7 +19,7 @@ from protocol.manifest import Pod
 from protocol.payment import ChannelKey
 from protocol.policies.funding import Funding
 from protocol.policies.on_loss import OnLoss
-from protocol.policies.selection import Selection
+from protocol.policies.selection import Past, Selection
 from protocol.ports import Peer, Put, Record
 from protocol.pricing import PriceTable
 from protocol.units import NS_PER_S, Address, PeerId, PodId, Resource
@@ -133,6 +133,7 @@ class Rental:
         namespace: where it runs.
         losses: how often it was lost.
         reason: why it ended.
+        pasts: what was lived through with providers, by address.
         cause: the event that the next one follows from; not stored.
     """
 
@@ -159,6 +160,7 @@ class Rental:
     namespace: str = ""
     losses: int = 0
     reason: str = ""
+    pasts: dict[Address, Past] = field(default_factory=dict)
     cause: EventId | None = field(default=None, compare=False)
     _written: Written = field(default_factory=Written, compare=False, repr=False)
 
@@ -166,6 +168,11 @@ class Rental:
         """The key of its channel."""
         assert self.provider is not None, "a rental has a channel only once a provider was chosen"
         return ChannelKey(publisher, self.provider, self.pod_id)
+
+    def remember(self, provider: Address, *, good: bool) -> None:
+        """Add an experience with a provider to its past."""
+        past = self.pasts.get(provider, Past())
+        self.pasts[provider] = Past(past.good + good, past.bad + (not good))
 
     def put(self) -> Put:
         """What writes it down."""
@@ -205,6 +212,7 @@ class Rental:
             "namespace": self.namespace,
             "losses": self.losses,
             "reason": self.reason,
+            "pasts": {provider.hex(): [past.good, past.bad] for provider, past in self.pasts.items()},
         }
 
     @classmethod
@@ -235,6 +243,7 @@ class Rental:
             namespace=record["namespace"],
             losses=record["losses"],
             reason=record["reason"],
+            pasts={Address(bytes.fromhex(p)): Past(*counts) for p, counts in record["pasts"].items()},
         )
 
 

@@ -12,6 +12,7 @@ from protocol.auth import ProviderKeys
 from protocol.eip712 import Domain
 from protocol.events import Event, Happened
 from protocol.keccak import keccak256
+from protocol.policies.asking import A_TABLE, A_WAIT, ask, is_table, is_wait
 from protocol.policies.price import Rival, Seen, Shop
 from protocol.ports import NoAnswer, Peer, Put, TxConfirmed, Unknown
 from protocol.pricing import PriceTable
@@ -177,7 +178,8 @@ class Storefront:
 
     async def keep_prices(self) -> None:
         """Think about prices as often as the policy wants."""
-        while (every_ns := self.policies.price.look_again_ns()) is not None:
+        price = self.policies.price
+        while every_ns := ask(self.world, "price", price, "look_again_ns", ok=is_wait, allowed=A_WAIT):
             await pause(self.world, every_ns)
             listed = self.tables.get(self.listed, self.settings.prices)
             wanted = await self._wanted(listed)
@@ -186,7 +188,17 @@ class Storefront:
 
     async def _wanted(self, listed: PriceTable) -> PriceTable:
         """What the policy wants to list; what the record says of GPUs and addresses stays."""
-        return self.policies.price.table(await self._shop(listed)).with_extras(self.settings.prices.extras)
+        shop, price = await self._shop(listed), self.policies.price
+        table: PriceTable = ask(
+            self.world,
+            "price",
+            price,
+            "table",
+            shop,
+            ok=lambda one: is_table(one, shop.base),
+            allowed=A_TABLE,
+        )
+        return table.with_extras(self.settings.prices.extras)
 
     async def _shop(self, listed: PriceTable) -> Shop:
         """What the price policy is told."""

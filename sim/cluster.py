@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol import manifest, ports
@@ -48,6 +49,7 @@ class Caller:
         plane: where its requests arrive.
         handle: its number there.
         unhosted: where what found it not deployed is added up.
+        leave: how the cluster that runs it ends it; None where nobody hosts it.
         arrivals, served, failed, retried, lost: of earlier planes.
     """
 
@@ -56,6 +58,7 @@ class Caller:
     plane: DataPlane
     handle: int
     unhosted: Unhosted
+    leave: Callable[[int], None] | None = None
     arrivals: int = 0
     served: int = 0
     failed: int = 0
@@ -202,6 +205,26 @@ class Machines:
             self.read(tenant, now_ns)
         return self._telling.told(marks, self.billed_ms, now_ns)
 
+    def end(self, tenant: Tenant, now_ns: int) -> None:
+        """Evict a tenant that was not removed; its readings stay."""
+        self.plane.suspend(tenant.caller.handle, now_ns)
+        self.read_all(now_ns)
+        self.on_removed(tenant, now_ns)
+        done = tenant.caller.count(now_ns)
+        suspended = tenant.state is ports.PodState.SUSPENDED
+        self.tally = self.tally.plus(
+            running=not suspended and -1,
+            suspended=suspended and -1,
+            arrivals=done.arrivals,
+            served=done.served,
+            failed=sum(done.failed.values()),
+            cold=done.cold,
+        )
+        tenant.state, tenant.bound_from_ms = ports.PodState.REMOVED, None
+        self.changed()
+        tenant.caller.leave = None
+        tenant.caller.move(self.nowhere, tenant.caller.spec, now_ns)
+
     def changed(self) -> None:
         """A tenant came, went or was updated: what it uses is read elsewhere."""
         self._telling = None
@@ -267,6 +290,8 @@ class SimCluster:
         caller, spec = machines.caller_of(workload)
         machines.read_all(now_ns)
         if tenant is None or tenant.state is ports.PodState.REMOVED:
+            if caller.leave is not None:  # it begins again here, and a provider that was silent still has it
+                caller.leave(now_ns)
             caller.move(machines.plane, spec, now_ns)
             machines.plane.deploy(caller.handle, now_ns)
             tenant = Tenant(
@@ -278,6 +303,7 @@ class SimCluster:
                 bound_from_ms=_bound_from(workload, now_ns),
             )
             self._tenants[workload.namespace] = tenant
+            caller.leave = partial(machines.end, tenant)
             machines.tally = machines.tally.plus(running=1)
             tenant.log.append((now_ns, "stdout", f"version {workload.version} configured"))
         elif workload.version > tenant.workload.version:
@@ -332,23 +358,7 @@ class SimCluster:
         await self._process.sleep_until(self._process.now + API_NS)
         tenant, now_ns = self._tenants.get(namespace), self._process.now
         if tenant is not None and tenant.state is not ports.PodState.REMOVED:
-            machines = self._machines
-            machines.plane.suspend(tenant.caller.handle, now_ns)
-            machines.read_all(now_ns)
-            machines.on_removed(tenant, now_ns)
-            done = tenant.caller.count(now_ns)
-            suspended = tenant.state is ports.PodState.SUSPENDED
-            machines.tally = machines.tally.plus(
-                running=not suspended and -1,
-                suspended=suspended and -1,
-                arrivals=done.arrivals,
-                served=done.served,
-                failed=sum(done.failed.values()),
-                cold=done.cold,
-            )
-            tenant.state, tenant.bound_from_ms = ports.PodState.REMOVED, None
-            machines.changed()
-            tenant.caller.move(machines.nowhere, tenant.caller.spec, now_ns)
+            self._machines.end(tenant, now_ns)
         return None
 
     async def forget(self, namespace: str) -> None:

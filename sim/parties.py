@@ -262,7 +262,7 @@ class PublisherParty(Party):
             self.policies,
             scheme=self.world.scheme,
             sealer=self.world.sealer,
-            chance=self.chance_of("selection"),
+            chance_of=self.chance_of,
             **self.behaviour.more,
         )
         assert self.client is not None

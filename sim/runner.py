@@ -21,6 +21,7 @@ from sim.replications import SPAWN, Progress, Wanted, in_processes, one_by_one
 from sim.results import Results, load
 from sim.scenario import load as load_scenario
 from sim.scenario import resolved
+from sim.scenario.policies import brought_policies
 from sim.summary import worlds_of, write_summary
 from sim.warm_up import automatic
 
@@ -144,6 +145,8 @@ def _conclude(
 
     interrupted = any(outcome.interrupted for outcome in outcomes)
     notes: dict[str, Any] = {}
+    if brought := brought_policies(scenario):
+        notes["policies"] = brought
     if scenario.sweep:
         notes["sweep"] = _sweep_is_not_run(scenario.sweep)
     if warnings := [w for outcome in outcomes for w in outcome.warnings]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from protocol.units import NS_PER_S
+from protocol.errors import PolicyFault
+from protocol.units import NS_PER_MS, NS_PER_S
 from sim.closing import Closing
 from sim.interrupts import Flag, flag
 from sim.records.writer import RunWriter
 from sim.sampling import Sampler
 from sim.scenario.convert import to_law
+from sim.scenario.quantities import write_duration
 from sim.scenario.world import NodeCrash, PartitionFault, ProviderCrash, PublisherCrash, RpcLie, RpcSilence
 from sim.tasks import call_at
 from sim.world import World
@@ -230,6 +232,11 @@ class Simulation:
             self._tell(self.world.end_ns)
         except KeyboardInterrupt:
             interrupted = True
+        except PolicyFault as fault:
+            after = write_duration((int(env.now) - self.world.start_ns) // NS_PER_MS * NS_PER_MS)
+            raise PolicyFault(
+                f"{fault} [replication {self.world.replication}, {after} after the start]"
+            ) from fault
         finally:
             if collecting:
                 gc.enable()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 import simpy
 
@@ -25,22 +25,28 @@ from protocol.units import NS_PER_S, Address, PeerId, Resource
 from sim import rates
 from sim.chain.blocks import Blocks
 from sim.chain.contracts import ModelContracts
+from sim.chain.endpoint import Index
 from sim.chain.model import ModelLedger
 from sim.cluster import Caller, Machines, Unhosted
 from sim.content import Contents, SimImage
 from sim.crypto import COUNTED_SCHEME, COUNTED_SEALER, address_of
+from sim.deadline import Timely
 from sim.fleet import Fleet, Ticking
 from sim.kernel.draws import run_key
 from sim.kernel.plane import DataPlane
-from sim.kernel.specs import Keys, NodeSpec, PodSpec, StartUp
+from sim.kernel.specs import Keys, NodeSpec, PodSpec, Scaling, StartUp
 from sim.kernel.streams import Stream
 from sim.keys import EVIDENCE_KIND, private_key
 from sim.network import Links, Place, Web
 from sim.parties import Identity, ProviderParty, PublisherParty
 from sim.rates import Worth
 from sim.recorder import Recorder
+from sim.reference.own import OwnScaling
+from sim.reference.plane import ReferencePlane
 from sim.scenario import convert, policies
 from sim.scenario.convert_chain import Calendar, to_forks, to_market
+from sim.scenario.demand import Own
+from sim.scenario.supply import PolicySpec
 from sim.scenario.world import RpcLie
 from sim.traffic import Poisson
 from sim.watch import Watcher
@@ -52,6 +58,7 @@ if TYPE_CHECKING:
     from sim.records.writer import RunWriter
     from sim.scenario.model import ProviderMember, PublisherMember, Scenario
     from sim.scenario.policies import Behaviour
+    from sim.scenario.quantities import Denomination
     from sim.scenario.tokens import Rate
 
 SET_UP_MARGIN_NS: Final = 30 * NS_PER_S
@@ -108,12 +115,14 @@ class World:
         )
         self.contents = Contents()
         self.images: dict[str, SimImage] = {}
-        self.nowhere = DataPlane([], start_ns=self.start_ns)
+        self._plane = plane_of(scenario)
+        self.nowhere = self._plane([], start_ns=self.start_ns)
         self.unhosted = Unhosted()
         self.callers: dict[Address, Caller] = {}
         self.demands: dict[Address, Demand] = {}
         self.providers: dict[str, ProviderParty] = {}
         self.publishers: dict[str, PublisherParty] = {}
+        self._indices: dict[str, Index] = {}  # of the publishers' groups that share one
         self._trips: dict[tuple[str, str], int] = {}  # of a group to a region and back [ns]
         provider_members, publisher_members = scenario.provider_members(), scenario.publisher_members()
         members: tuple[ProviderMember | PublisherMember, ...] = (*provider_members, *publisher_members)
@@ -134,9 +143,9 @@ class World:
         # A policy keeps no state, so that one object serves all members of a group.
         self._publisher_policies = {
             group.name: PublisherPolicies(
-                selection=policies.build("selection", group.policies.selection, token),
-                funding=policies.build("funding", group.policies.funding, token),
-                on_loss=policies.build("on_loss", group.policies.on_loss, token),
+                selection=_brought("selection", group.policies.selection, token),
+                funding=_brought("funding", group.policies.funding, token),
+                on_loss=_brought("on_loss", group.policies.on_loss, token),
             )
             for group in scenario.publishers
         }
@@ -251,7 +260,7 @@ class World:
         ]
         machines = Machines(
             member.name,
-            DataPlane(nodes, start_ns=self.start_ns),
+            self._plane(nodes, start_ns=self.start_ns),
             nodes,
             self.nowhere,
             storage_bytes=sum(n.storage_bytes * n.count for n in group.nodes),
@@ -274,6 +283,7 @@ class World:
             whole=machines.whole,
             costs=Costs(group.cost.idle * len(nodes), group.cost.busy),
             market_age_ns=group.market_age_ns,
+            load_age_ns=terms.load_age_ns,
             tick_ns=terms.tick_ns,
             tick_phase_ns=int(self.stream("tick", member.name).next() * terms.tick_ns),
             min_unlock_s=terms.min_unlock_time_ns // NS_PER_S,
@@ -294,9 +304,9 @@ class World:
             machines,
             settings,
             ProviderPolicies(
-                price=policies.build("price", group.policies.price, token),
-                admission=policies.build("admission", group.policies.admission, token),
-                claims=policies.build("claim", group.policies.claim, token),
+                price=_brought("price", group.policies.price, token),
+                admission=_brought("admission", group.policies.admission, token),
+                claims=_brought("claim", group.policies.claim, token),
             ),
             self._behaviours[group.name],
             self._aliases[member.name],
@@ -344,7 +354,7 @@ class World:
             budget=None if group.value is None else group.value.budget_base,
             outside_an_hour=convert.outside_an_hour(group),
         )
-        self.publishers[member.name] = PublisherParty(
+        party = self.publishers[member.name] = PublisherParty(
             self,
             member,
             key,
@@ -354,6 +364,8 @@ class World:
             chosen,
             self._behaviours[group.name],
         )
+        if group.market_age_ns:
+            party.endpoint.index = self._indices.setdefault(group.name, Index(group.market_age_ns))
 
     def with_image(self, pod: manifest.Pod, reference: str) -> manifest.Pod:
         """The pod whose first container runs the scenario's image; its others run what they name."""
@@ -374,7 +386,7 @@ class World:
             traffic=Poisson(((0.0, 0.0),)) if traffic is None else traffic,
             service=convert.to_service(member),
             first_service=convert.to_first_service(member),
-            scaling=convert.to_scaling(group.model_copy(update={"manifest": pod})),
+            scaling=self._scaling(member, pod),
             request_bytes=group.request_bytes,
             response_bytes=group.response_bytes,
             slots=group.slots,
@@ -390,6 +402,24 @@ class World:
             byte_rows=False,
             cpu_limit_millis=manifest.cpu_limit_millis(pod),
             client=convert.to_client(group),
+        )
+
+    def _scaling(self, member: PublisherMember, pod: manifest.Pod) -> Scaling:
+        """A pod's scaling rule; one that somebody brought is made for each pod."""
+        scaling, said = (
+            convert.to_scaling(member.group.model_copy(update={"manifest": pod})),
+            member.group.scaling,
+        )
+        if not isinstance(said, Own) or not pod.http:
+            return scaling
+        spec = PolicySpec.model_validate({"use": said.use, "with": said.with_})
+        return OwnScaling(
+            scaling.policy,
+            scaling.params,
+            name=f"{spec.use} {spec.with_}",
+            pod=member.name,
+            make=partial(_brought, "scaling", spec, self.scenario.payment_token),
+            chance=self.stream("policies.scaling", member.name).next,
         )
 
     def _caller_of(
@@ -441,6 +471,22 @@ class World:
         """The key of such a stream."""
         scenario = self.scenario
         return run_key(scenario.seed, self.replication, name, path, antithetic=scenario.antithetic)
+
+
+def plane_of(scenario: Scenario) -> type[DataPlane]:
+    """The engine: compiled, unless a pod scales by a class that somebody brought, of which compiled code knows nothing.
+
+    Pods share their providers' nodes, and any provider may get any pod, so it is one engine for all.
+    """
+    if any(isinstance(group.scaling, Own) for group in scenario.publishers):
+        return cast("type[DataPlane]", ReferencePlane)
+    return DataPlane
+
+
+def _brought(kind: str, spec: PolicySpec, token: Denomination) -> Any:
+    """A policy; one that somebody brought has to answer in time."""
+    policy = policies.build(kind, spec, token)
+    return policy if spec.use in policies.KINDS[kind] else Timely(policy)
 
 
 def _shape(pod: manifest.Pod) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from protocol.errors import BadInput, Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from protocol.policies import Chance
     from protocol.units import Address, Resource
 
 
@@ -24,6 +25,8 @@ class Asked:
         free: what the cluster can still promise.
         pods: how many pods the provider has now.
         pods_of_publisher: how many of them are this publisher's.
+        now_ns: the present by its clock [Unix ns].
+        chance: its stream for admission.
     """
 
     publisher: Address
@@ -33,6 +36,8 @@ class Asked:
     free: Mapping[Resource, int]
     pods: int
     pods_of_publisher: int
+    now_ns: int
+    chance: Chance
 
 
 class Admission(Protocol):

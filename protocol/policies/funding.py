@@ -12,6 +12,7 @@ from protocol.units import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from protocol.policies import Chance
     from protocol.ports import Quote
 
 HOUR_NS: Final = 3600 * NS_PER_S
@@ -29,6 +30,8 @@ class Purse:
         put_in: what was invested so far.
         spent_an_hour: what an hour has cost since the last look [token base units an hour]; 0 before one.
         rates: what tokens are worth, as last known; None when the feed did not say.
+        now_ns: the present by its clock [Unix ns].
+        chance: its stream for funding.
     """
 
     cost_of: Callable[[int], int]
@@ -36,8 +39,10 @@ class Purse:
     wallet: int
     left: int | None
     put_in: int
-    spent_an_hour: int = 0
-    rates: Quote | None = None
+    spent_an_hour: int
+    now_ns: int
+    chance: Chance
+    rates: Quote | None
 
 
 class Funding(Protocol):
@@ -169,10 +174,50 @@ class Fiat:
         return self.every if self.low else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tranche:
+    """The same amount again whenever little is left, whatever is spent.
+
+    Attributes:
+        amount: the first deposit and each further one [token base units]; the first is never less than the Offer
+            demands.
+        low: deposit again when less than this is left [token base units]; None: half of `amount`.
+        ceiling: the most to put in altogether [token base units]; None: the wallet is the limit.
+        look: between two looks [ns].
+    """
+
+    amount: int = field(metadata={"unit": "money"})
+    low: int | None = field(default=None, metadata={"unit": "money"})
+    ceiling: int | None = field(default=None, metadata={"unit": "money"})
+    look: int = field(default=600 * NS_PER_S, metadata={"unit": "duration"})
+
+    def __post_init__(self) -> None:
+        if self.amount <= 0:
+            raise BadInput(f"amount: {self.amount}; allowed are amounts above 0")
+        for name in ("low", "ceiling"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise BadInput(f"{name}: {value}; allowed are amounts of 0 and more")
+        _positive("look", self.look)
+
+    def deposit(self, purse: Purse) -> int:
+        """See `Funding.deposit`."""
+        if purse.left is None:
+            return max(purse.min_deposit, self.amount)
+        if purse.left >= (self.amount // 2 if self.low is None else self.low):
+            return 0
+        room = purse.wallet if self.ceiling is None else min(purse.wallet, self.ceiling - purse.put_in)
+        return max(0, min(self.amount, room))
+
+    def look_again_ns(self, purse: Purse | None) -> int | None:
+        """See `Funding.look_again_ns`."""
+        return self.look
+
+
 def _positive(name: str, value: int) -> None:
     if value <= 0:
         raise BadInput(f"{name}: {value}; allowed are durations above 0")
 
 
-FUNDING: Final[dict[str, type]] = {"once": Once, "runway": Runway, "fiat": Fiat}
+FUNDING: Final[dict[str, type]] = {"once": Once, "runway": Runway, "tranche": Tranche, "fiat": Fiat}
 """Short names."""

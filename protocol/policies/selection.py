@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from protocol.attestation import Assurance
 from protocol.errors import BadInput
@@ -19,8 +19,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What a provider says of its load.
+
+    Attributes:
+        age_ns: how old that is [ns]; it says when it looked.
+        pods: how many pods it has.
+        promised: share of the processors that it has promised to them, 0 to 1.
+    """
+
+    age_ns: int
+    pods: int
+    promised: float
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What this publisher has lived through with a provider.
+
+    Attributes:
+        good: deployments that ran until the publisher itself, or its money, ended them.
+        bad: those that the provider failed, removed or was silent about, and calls that broke the protocol.
+    """
+
+    good: int = 0
+    bad: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a publisher knows of a provider from the registry and its record.
+    """What a publisher knows of a provider from the registry, from its record, and from what it lived through itself.
 
     Attributes:
         provider: its address.
@@ -34,6 +62,8 @@ class Candidate:
         table_id, prices: the cheapest of its tables for this manifest.
         cost_an_hour: what this manifest costs at one replica for an hour [token base units].
         listing: the registry's entry.
+        past: what this publisher lived through with it.
+        load: what it says of its load; None when it was not asked or did not answer.
     """
 
     provider: Address
@@ -47,19 +77,38 @@ class Candidate:
     prices: PriceTable
     cost_an_hour: int
     listing: Listing
+    past: Past = Past()
+    load: Load | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a publisher chooses from.
+
+    Attributes:
+        candidates: all that are listed and price what the manifest needs, in order of registration.
+        turn: how many deployments this publisher began before, from its own starting number.
+        now_ns: the present by its clock [Unix ns].
+        age_ns: how old the registry's entries and prices are: since the block that was read [ns].
+        chance: the publisher's stream for selection.
+    """
+
+    candidates: Sequence[Candidate]
+    turn: int
+    now_ns: int
+    age_ns: int
+    chance: Chance
 
 
 class Selection(Protocol):
-    """Puts candidates in the order in which they are asked; those left out are not asked."""
+    """Puts candidates in the order in which they are asked for an offer; those left out are not asked.
 
-    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
-        """Order candidates.
+    A class with `asks_load` true and a method `shortlist`, called as `order` is, is first asked whom to ask for its
+    load; `order` then chooses from those alone.
+    """
 
-        Args:
-            candidates: all that are listed and price what the manifest needs, in order of registration.
-            turn: how many deployments this publisher began before, from its own starting number.
-            chance: the publisher's stream for selection.
-        """
+    def order(self, choice: Choice) -> Sequence[Candidate]:
+        """Those of `choice.candidates` that are to be asked, the first choice first."""
         ...
 
 
@@ -109,29 +158,28 @@ class Filters:
 class Random(Filters):
     """Any order, each as likely: what the original did."""
 
-    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+    def order(self, choice: Choice) -> Sequence[Candidate]:
         """See `Selection.order`."""
-        return sorted_by_draw(self.keep(candidates), [1.0] * len(candidates), chance)
+        return shuffled(self.keep(choice.candidates), choice.chance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cheapest(Filters):
     """The cheapest for this manifest first; equal prices in random order."""
 
-    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+    def order(self, choice: Choice) -> Sequence[Candidate]:
         """See `Selection.order`."""
-        kept = self.keep(candidates)
-        return sorted(sorted_by_draw(kept, [1.0] * len(kept), chance), key=lambda c: c.cost_an_hour)
+        return sorted(shuffled(self.keep(choice.candidates), choice.chance), key=lambda c: c.cost_an_hour)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRobin(Filters):
     """In order of registration, beginning one further at each turn."""
 
-    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+    def order(self, choice: Choice) -> Sequence[Candidate]:
         """See `Selection.order`."""
-        kept = self.keep(candidates)
-        first = turn % len(kept) if kept else 0
+        kept = self.keep(choice.candidates)
+        first = choice.turn % len(kept) if kept else 0
         return [*kept[first:], *kept[:first]]
 
 
@@ -156,15 +204,16 @@ class Weighted(Filters):
             if not weight >= 0:
                 raise BadInput(f"region_weights.{region}: {weight}; allowed are numbers of 0 and more")
 
-    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+    def order(self, choice: Choice) -> Sequence[Candidate]:
         """See `Selection.order`."""
-        kept = self.keep(candidates)
+        kept = self.keep(choice.candidates)
         least = min((c.cost_an_hour for c in kept), default=0)
-        weights = [self._weight(c, least) for c in kept]
+        weights = [self.weight_of(c, least) for c in kept]
         wanted = [(c, w) for c, w in zip(kept, weights, strict=True) if w > 0]
-        return sorted_by_draw([c for c, _ in wanted], [w for _, w in wanted], chance)
+        return sorted_by_draw([c for c, _ in wanted], [w for _, w in wanted], choice.chance)
 
-    def _weight(self, candidate: Candidate, least: int) -> float:
+    def weight_of(self, candidate: Candidate, least: int) -> float:
+        """Its weight among candidates of which the cheapest costs `least` an hour."""
         cheapness = least / candidate.cost_an_hour if candidate.cost_an_hour else 1.0
         return float(cheapness**self.price_power * self.region_weight(candidate.regions))
 
@@ -189,10 +238,79 @@ class ByHand(Filters):
         if not self.providers:
             raise BadInput("providers: []; at least one provider's name or address is needed")
 
-    def order(self, candidates: Sequence[Candidate], *, turn: int, chance: Chance) -> Sequence[Candidate]:
+    def order(self, choice: Choice) -> Sequence[Candidate]:
         """See `Selection.order`."""
-        kept = self.keep(candidates)
+        kept = self.keep(choice.candidates)
         return [c for wanted in self.providers for c in kept if wanted in (c.name, "0x" + c.provider.hex())]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled(Filters):
+    """The best of a few at random (the power of two choices: Mitzenmacher 1996); the others are not asked.
+
+    Attributes:
+        size: how many are drawn, each as likely; fewer where there are fewer.
+        by: `price`, or `load`: the least of its processors promised, then the fewest pods, as each says itself when it
+            is asked; who does not answer comes last.
+    """
+
+    size: int = 2
+    by: Literal["price", "load"] = "price"
+
+    def __post_init__(self) -> None:
+        Filters.__post_init__(self)
+        if self.size < 1:
+            raise BadInput(f"size: {self.size}; allowed are whole numbers of 1 and more")
+
+    @property
+    def asks_load(self) -> bool:
+        """Whether those on the shortlist are asked for their load."""
+        return self.by == "load"
+
+    def shortlist(self, choice: Choice) -> Sequence[Candidate]:
+        """Those that are drawn, in random order."""
+        return shuffled(self.keep(choice.candidates), choice.chance)[: self.size]
+
+    def order(self, choice: Choice) -> Sequence[Candidate]:
+        """See `Selection.order`."""
+        if self.by == "price":
+            return sorted(self.shortlist(choice), key=lambda c: c.cost_an_hour)
+        return sorted(choice.candidates, key=_said_load)
+
+
+def _said_load(candidate: Candidate) -> tuple[float, int]:
+    load = candidate.load
+    return (load.promised, load.pods) if load is not None else (2.0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reputation(Weighted):
+    """As `weighted`, with each weight times how far this publisher trusts the provider, to the power of `trust_power`.
+
+    Trust is (good + 1) ÷ (good + bad + 2), the mean of the beta reputation (Jøsang and Ismail 2002), by what the
+    publisher itself lived through; 1/2 for who is not known.
+
+    Attributes:
+        trust_power: 0 ignores the past.
+    """
+
+    trust_power: float = 4.0
+
+    def __post_init__(self) -> None:
+        Weighted.__post_init__(self)
+        if not self.trust_power >= 0:
+            raise BadInput(f"trust_power: {self.trust_power}; allowed are numbers of 0 and more")
+
+    def weight_of(self, candidate: Candidate, least: int) -> float:
+        """See `Weighted.weight_of`."""
+        past = candidate.past
+        trust = (past.good + 1) / (past.good + past.bad + 2)
+        return Weighted.weight_of(self, candidate, least) * float(trust**self.trust_power)
+
+
+def shuffled(candidates: Sequence[Candidate], chance: Chance) -> list[Candidate]:
+    """In random order, each as likely."""
+    return sorted_by_draw(candidates, [1.0] * len(candidates), chance)
 
 
 def sorted_by_draw(
@@ -212,6 +330,8 @@ SELECTION: Final[dict[str, type]] = {
     "round_robin": RoundRobin,
     "weighted": Weighted,
     "by_hand": ByHand,
+    "sampled": Sampled,
+    "reputation": Reputation,
 }
 """Short names, as scenarios and `--select` use them."""
 

@@ -26,6 +26,7 @@ UPDATE_POD: Final = "/trusted-pods/update-pod/0.0.1"
 DELETE_POD: Final = "/trusted-pods/delete-pod/0.0.1"
 POD_LOGS: Final = "/trusted-pods/pod-logs/0.0.1"
 POD_USAGE: Final = "/trusted-pods/pod-usage/0.0.1"
+LOAD: Final = "/trusted-pods/load/0.0.1"
 
 PROTOCOLS: Final = (
     ATTEST,
@@ -36,6 +37,7 @@ PROTOCOLS: Final = (
     DELETE_POD,
     POD_LOGS,
     POD_USAGE,
+    LOAD,
 )
 """Every protocol a provider serves. A signed Request's `method` is one of these."""
 
@@ -45,6 +47,7 @@ MUTATIONS: Final = frozenset({PROVISION_POD, UPDATE_POD, DELETE_POD})
 __all__ = [
     "ATTEST",
     "DELETE_POD",
+    "LOAD",
     "MAX_FRAME_BYTES",
     "MUTATIONS",
     "POD_LOGS",

@@ -1384,6 +1384,52 @@ class AttestResponse(_message.Message):
 Global___AttestResponse: _TypeAlias = AttestResponse  # noqa: Y015
 
 @_typing.final
+class LoadRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadRequest: _TypeAlias = LoadRequest  # noqa: Y015
+
+@_typing.final
+class LoadResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATNS_FIELD_NUMBER: _builtins.int
+    PODS_FIELD_NUMBER: _builtins.int
+    PROMISEDMILLIONTHS_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    atNs: _builtins.int
+    """when the provider looked, Unix ns"""
+    pods: _builtins.int
+    promisedMillionths: _builtins.int
+    """of its processors"""
+    @_builtins.property
+    def refusal(self) -> Global___Refusal: ...
+    def __init__(
+        self,
+        *,
+        atNs: _builtins.int = ...,
+        pods: _builtins.int = ...,
+        promisedMillionths: _builtins.int = ...,
+        refusal: Global___Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atNs", b"atNs", "pods", b"pods", "promisedMillionths", b"promisedMillionths", "refusal", b"refusal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadResponse: _TypeAlias = LoadResponse  # noqa: Y015
+
+@_typing.final
 class PodStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -14,14 +14,36 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from protocol.payment import Channel, ChannelKey
+    from protocol.ports import Market
 
 Lie = Literal["stale", "absent", "inflated"]
 
 INFLATION: Final = 10
 """Enough for a provider to serve on long after a channel is spent."""
+
+
+class Index:
+    """A copy of the registry that many read, made anew when somebody asks and it is too old.
+
+    Args:
+        age_ns: how old it may be [ns].
+    """
+
+    __slots__ = ("_age_ns", "_made_ns", "_market")
+
+    def __init__(self, age_ns: int) -> None:
+        self._age_ns = age_ns
+        self._made_ns = 0
+        self._market: Market | None = None
+
+    def market(self, now_ns: int, read: Callable[[], Market]) -> Market:
+        """The copy; `read` makes it anew."""
+        if self._market is None or now_ns - self._made_ns >= self._age_ns:
+            self._market, self._made_ns = read(), now_ns
+        return self._market
 
 
 class Endpoint:
@@ -34,15 +56,17 @@ class Endpoint:
         silent_until_ns: until when nothing answers [Unix ns].
         differs: whether the last read found the two to differ.
         misled: whether a lie could be believed: it was told, and nobody contradicted.
+        index: where the registry is read; None: on the chain.
     """
 
-    __slots__ = ("_frozen", "_lie", "_until_ns", "count", "differs", "misled", "silent_until_ns")
+    __slots__ = ("_frozen", "_lie", "_until_ns", "count", "differs", "index", "misled", "silent_until_ns")
 
     def __init__(self, count: int = 1) -> None:
         self.count = count
         self.silent_until_ns = 0
         self.differs = False
         self.misled = False
+        self.index: Index | None = None
         self._lie: Lie | None = None
         self._until_ns = 0
         self._frozen = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from protocol import ports
@@ -148,7 +149,12 @@ class SimChain:
             block = self._counts(head)
             return self._blocks.listed(block, self._ledger.registry(block.number))
 
-        return await self._read(deadline_ns, ask)
+        def ask_index(head: int, lies: bool) -> ports.Market:
+            assert index is not None
+            return index.market(self._process.now, partial(ask, head, lies))
+
+        index = self._endpoint.index
+        return await self._read(deadline_ns, ask if index is None else ask_index)
 
     async def funds(self, owner: Address, *, deadline_ns: int) -> ports.Funds | ports.Unknown:
         """See `ports.Chain.funds`."""

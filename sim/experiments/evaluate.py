@@ -26,11 +26,11 @@ from sim.estimates import settled, values_of
 from sim.metrics import METRICS, Value, World
 from sim.records.directory import versions
 from sim.records.reader import RunTables
-from sim.scenario import Provider, Publisher, Scenario, resolved
+from sim.scenario import Scenario, resolved
 from sim.scenario import load as load_scenario
 from sim.scenario import loads as loads_scenario
 from sim.scenario.overrides import Override
-from sim.scenario.policies import origin
+from sim.scenario.policies import origins
 from sim.scenario.resolve import input_files
 from sim.simulation import simulate
 from sim.summary import conservation
@@ -195,13 +195,7 @@ def fingerprint(scenario: Scenario) -> str:
     state = hashlib.sha256()
     parts = [resolved(scenario), code_version()]
     parts += [_file_hash(path, *_stamp(path)) for path in input_files(scenario)]
-    groups: tuple[Provider | Publisher, ...] = (*scenario.providers, *scenario.publishers)
-    named = {
-        (k, getattr(group.policies, k).use) for group in groups for k in type(group.policies).model_fields
-    }
-    named |= {("provider", group.behaviour.use) for group in scenario.providers}
-    named |= {("publisher", group.behaviour.use) for group in scenario.publishers}
-    parts += sorted({"\0".join(origin(kind, use)) for kind, use in named})
+    parts += ["\0".join(found) for found in origins(scenario).items()]
     for part in parts:
         state.update(hashlib.sha256(part.encode()).digest())
     return state.hexdigest()

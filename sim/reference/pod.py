@@ -10,9 +10,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol import scaling
+from protocol.policies.scaling import Demand
 from protocol.units import NEVER_NS, NS_PER_MS
 from sim.kernel import state
 from sim.kernel.specs import OUTCOMES
+from sim.reference.own import OwnScaling
 
 if TYPE_CHECKING:
     from sim.kernel.specs import PodSpec
@@ -176,6 +178,7 @@ class Pod:
         self.zero_since_ns = now_ns
         # The scaling rule.
         self.memory = [0] * scaling.STATE_LENGTH
+        self.own: Any = None
         self.desired = 0
         self.tick_ns = self.apply_ns = NEVER_NS
         self.seen_ns = self.seen_request_ns = 0
@@ -381,8 +384,12 @@ class Pod:
         """The rule begins: due at `at_ns`, nothing desired before."""
         policy = self.spec.scaling.policy
         self.memory = [0] * scaling.STATE_LENGTH
-        start: Any = STARTS[policy]
-        start(self.memory, at_ns)
+        if isinstance(self.spec.scaling, OwnScaling):
+            self.own = self.spec.scaling.make()
+            self.memory[scaling.NEXT_NS] = at_ns
+        else:
+            start: Any = STARTS[policy]
+            start(self.memory, at_ns)
         self.desired = 0
         self.tick_ns = NEVER_NS if self.per_request else self.memory[scaling.NEXT_NS]
         self.apply_ns = at_ns if self.per_request else NEVER_NS
@@ -396,6 +403,9 @@ class Pod:
 
     def call_rule(self, now_ns: int) -> None:
         """Ask the rule how many replicas it wants; carried out by an event of its own at this instant."""
+        if isinstance(self.spec.scaling, OwnScaling):
+            self._call_own(self.spec.scaling, now_ns)
+            return
         pending_m = self.pending * 1000
         policy, params = self.spec.scaling.policy, self.spec.scaling.params
         rule: Any = RULES[policy]
@@ -408,4 +418,23 @@ class Pod:
         if policy != "kpa" or (self.desired == 0 and pending_m > 0):
             self.desired = rule(self.memory, params, now_ns, pending_m, len(self.ready))
         self.tick_ns = self.memory[scaling.NEXT_NS]
+        self.apply_ns = now_ns if self.wanted() != 0 else NEVER_NS
+
+    def _call_own(self, scaling_: OwnScaling, now_ns: int) -> None:
+        """As `call_rule`, of a rule that somebody brought."""
+        self.bring_to(now_ns)
+        work, span_ns = self.sums["system"] - self.seen_request_ns, now_ns - self.seen_ns
+        self.seen_request_ns, self.seen_ns = self.sums["system"], now_ns
+        demand = Demand(
+            now_ns=now_ns,
+            pending=self.pending,
+            mean_pending=work / span_ns if span_ns > 0 else float(self.pending),
+            ready=len(self.ready),
+            starting=self.unplaced + self.starting,
+            wanted=self.desired,
+            chance=scaling_.chance,
+        )
+        wanted = scaling_.asked(self.own, demand)
+        self.desired = wanted.replicas
+        self.tick_ns = min(now_ns + wanted.after_ns, NEVER_NS)
         self.apply_ns = now_ns if self.wanted() != 0 else NEVER_NS

@@ -162,7 +162,7 @@ def bounds(group: demand.Publisher) -> tuple[int, int, int]:
         return said.replicas, said.replicas, given.target_pending_requests
     least = group.manifest.least_replicas if said.min_replicas is None else said.min_replicas
     most = max(given.max, least) if said.max_replicas is None else said.max_replicas
-    target = None if isinstance(said, demand.PerRequest) else said.target_pending_requests
+    target = None if isinstance(said, demand.PerRequest | demand.Own) else said.target_pending_requests
     return least, most, given.target_pending_requests if target is None else target
 
 
@@ -193,6 +193,8 @@ def to_scaling(group: demand.Publisher) -> KernelScaling:
             params = per_request_params(min_replicas=least, max_replicas=most, idle_ns=per_request.idle_ns)
         case demand.Fixed() as fixed:
             params = fixed_params(fixed.replicas)
+        case demand.Own():  # of which the bounds are known; what decides is `World`'s to make
+            return KernelScaling("fixed", tuple(per_request_params(min_replicas=least, max_replicas=most)))
         case never:
             assert_never(never)
     return KernelScaling(group.scaling.policy, tuple(params))

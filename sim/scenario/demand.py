@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from protocol import manifest as manifests
 from protocol.errors import BadManifest
@@ -31,7 +31,7 @@ from sim.scenario.fields import (
     UnlockNs,
 )
 from sim.scenario.laws import Law, Model, OneOf, key, law_or
-from sim.scenario.supply import PolicySpec
+from sim.scenario.supply import USE, PolicySpec, with_file
 from sim.scenario.world import Count, Name, Whole
 
 # --- traffic ---------------------------------------------------------------------------------------
@@ -267,7 +267,17 @@ class Fixed(Model):
     replicas: Count = key(1, description="How many.")
 
 
-Scaling = Annotated[Keda | Kpa | PerRequest | Fixed, Field(discriminator="policy")]
+class Own(_Bounds):
+    """By a class of your own. The whole world then runs in the reference engine, which is plain Python and slow."""
+
+    policy: Literal["own"] = key(description="A class decides, whenever it asked to be asked.")
+    use: str = key(description=f"{USE[0].upper()}{USE[1:]}.")
+    with_: dict[str, Any] = key({}, alias="with", description="Its settings; unknown keys are errors.")
+
+    _found = field_validator("use")(with_file)
+
+
+Scaling = Annotated[Keda | Kpa | PerRequest | Fixed | Own, Field(discriminator="policy")]
 
 # --- the publisher ---------------------------------------------------------------------------------
 
@@ -421,6 +431,11 @@ class Publisher(Model):
     policies: PublisherPolicies = key({}, description="What each decides as it likes.")
     behaviour: PolicySpec = key(
         "honest", description="Whether each keeps to the protocol, or how it does not."
+    )
+    market_age_ns: DurationNs = key(
+        "0s",
+        alias="market_age",
+        description="How old what the registry lists may be when one chooses a provider: the group shares a copy, which is made anew when somebody asks and it is older.",
     )
     lifetime: ForeverOrLaw = key(
         "forever", description="How long from its arrival until it leaves; a law is drawn per member."

@@ -20,6 +20,7 @@ from protocol import manifest as manifests
 from protocol.errors import BadManifest
 from protocol.quantities import show
 from sim.scenario import checks, policies
+from sim.scenario.demand import Own
 from sim.scenario.fields import FIAT_DECIMALS, Context
 from sim.scenario.laws import Unsound
 from sim.scenario.model import Scenario
@@ -30,6 +31,7 @@ from sim.scenario.problems import KeyPath, Problem, ScenarioErrors
 from sim.scenario.quantities import Denomination
 from sim.scenario.ranges import read_range
 from sim.scenario.resolve import to_data
+from sim.scenario.supply import PolicySpec
 from sim.scenario.sweep import Sweep, place_of, structural_problems
 from sim.scenario.tokens import DECIMALS_MAX, SYMBOL
 from sim.scenario.translate import translate
@@ -257,6 +259,17 @@ def _with_policies(scenario: Scenario) -> tuple[Scenario, list[checks.Found]]:
             for name in type(group.policies).model_fields:
                 chosen |= completed(group.policies, name, (*at, "policies"), name)
             changed["policies"] = group.policies.model_copy(update=chosen)
+        scaling = getattr(group, "scaling", None)
+        if isinstance(scaling, Own):
+            try:
+                spec = PolicySpec.model_validate({"use": scaling.use, "with": scaling.with_})
+                settings = policies.settings_of(policies.build("scaling", spec, token), token)
+                changed["scaling"] = scaling.model_copy(update={"with_": settings or scaling.with_})
+            except policies.BadPolicy as error:
+                where: KeyPath = (*at, "scaling")
+                bad.extend(
+                    ((*where, "with", *key) if key else (*where, "use"), text) for key, text in error.found
+                )
         return group.model_copy(update=changed)
 
     for key in ("providers", "publishers"):

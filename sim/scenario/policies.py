@@ -10,6 +10,7 @@ import collections.abc
 import dataclasses
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import re
 import sys
@@ -17,14 +18,14 @@ import typing
 from dataclasses import dataclass, is_dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from protocol.errors import BadInput
 from protocol.manifest import hint, nearest
-from protocol.policies import admission, claims, funding, on_loss, price, selection
+from protocol.policies import admission, claims, funding, on_loss, price, scaling, selection
 from protocol.provider import ProviderClient
 from protocol.publisher import PublisherClient
 from sim import behaviours
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from sim.scenario.supply import PolicySpec
+    from sim.scenario.demand import Publisher
+    from sim.scenario.model import Scenario
+    from sim.scenario.supply import PolicySpec, Provider
 
 KINDS: Final[Mapping[str, Mapping[str, type]]] = MappingProxyType({
     "price": price.PRICE,
@@ -45,18 +48,30 @@ KINDS: Final[Mapping[str, Mapping[str, type]]] = MappingProxyType({
     "selection": selection.SELECTION,
     "funding": funding.FUNDING,
     "on_loss": on_loss.ON_LOSS,
+    "scaling": {},
 })  # fmt: skip
 """Short names of our policies, by the key of `policies:` they stand under."""
 
+PROTOCOLS: Final[Mapping[str, type]] = MappingProxyType({
+    "price": price.Price,
+    "admission": admission.Admission,
+    "claim": claims.Claims,
+    "selection": selection.Selection,
+    "funding": funding.Funding,
+    "on_loss": on_loss.OnLoss,
+    "scaling": scaling.Scaling,
+})  # fmt: skip
+"""What a class of one's own must be, by the same key."""
+
 METHODS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     kind: tuple(name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_"))
-    for kind, protocol in (
-        ("price", price.Price), ("admission", admission.Admission), ("claim", claims.Claims),
-        ("selection", selection.Selection), ("funding", funding.Funding), ("on_loss", on_loss.OnLoss),
-    )
+    for kind, protocol in PROTOCOLS.items()
 })  # fmt: skip
-"""What a class of one's own must have, by the same key."""
+"""The methods that it must have."""
 
+
+OURS: Final = ("protocol.", "sim.behaviours")
+"""Where our own policies and clients come from."""
 
 CLIENTS: Final[Mapping[str, tuple[Mapping[str, type], type]]] = MappingProxyType({
     "provider": (behaviours.PROVIDER, ProviderClient),
@@ -111,20 +126,22 @@ def find(kind: str, use: str) -> type:
     what = f"{kind} policy" if client is None else f"behaviour of a {kind}"
     if use in known:
         return known[use]
-    module, colon, name = use.partition(":")
+    module, colon, name = use.rpartition(":")
     if not colon:
-        near = f"{hint(use, known)} (a class of your own is package.module:Class)"
+        near = f"{hint(use, known)} (a class of your own is module:Class)"
         raise BadPolicy((None, f"there is no {what} '{use}'; {near}"))
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        found = getattr(imported(module), name, None)
     except ImportError as error:
-        raise BadPolicy((None, f"'{use}' cannot be imported: {error}")) from None
+        beside = f"; there is no {module}.py beside the scenario either" if module.isidentifier() else ""
+        raise BadPolicy((None, f"'{use}' cannot be imported: {error}{beside}")) from None
     except Exception as error:  # a module of a researcher's can fail in any way while it is imported
         text = f"'{use}' cannot be imported: {type(error).__name__}: {error}"
         raise BadPolicy((None, text)) from error
     methods = METHODS[kind] if client is None else ("run",)
-    needed = f"a {what} is a class with {' and '.join(f'`{method}`' for method in methods)}"
-    ours = f"ours are called {', '.join(known)}"
+    article = "an" if what[0] in "aeiou" else "a"
+    needed = f"{article} {what} is a class with {' and '.join(f'`{method}`' for method in methods)}"
+    ours = f"ours are called {', '.join(known)}" if known else "ours are the other values of `policy`"
     if found is None:
         meant = nearest(name, _classes(module))
         hinted = f"did you mean '{meant}'?" if meant else f"{needed}; {ours}"
@@ -134,14 +151,82 @@ def find(kind: str, use: str) -> type:
     absent = [method for method in methods if not callable(getattr(found, method, None))]
     if absent:
         raise BadPolicy((None, f"'{use}' has no `{'`, no `'.join(absent)}`; {needed}; {ours}"))
-    if client is not None and not issubclass(found, client[1]):
+    if client is None:
+        for method in methods:
+            _check_signature(use, getattr(found, method), getattr(PROTOCOLS[kind], method))
+    elif not issubclass(found, client[1]):
         base = f"{client[1].__module__}:{client[1].__name__}"
         raise BadPolicy((None, f"'{use}' does not inherit {base}, as a {what} has to; {ours}"))
     return found
 
 
+def _check_signature(use: str, method: Callable[..., Any], wanted: Callable[..., Any]) -> None:
+    """Whether a method can be called as ours are.
+
+    Raises:
+        BadPolicy: it takes something else, or does not answer at once.
+    """
+    needed = inspect.signature(wanted)
+    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
+        raise BadPolicy(
+            (None, f"'{use}': `{wanted.__name__}` is asynchronous or yields; a plain method is needed")
+        )
+    named = {n: None for n, p in needed.parameters.items() if p.kind is p.KEYWORD_ONLY}
+    try:
+        found = inspect.signature(method)
+    except ValueError:  # nothing is known of what is not written in Python
+        return
+    try:
+        found.bind(*[None] * (len(needed.parameters) - len(named)), **named)
+    except TypeError as error:
+        names = ", ".join(needed.parameters)
+        text = f"`{wanted.__name__}{found}` cannot be called with ({names}): {error}"
+        raise BadPolicy((None, f"'{use}': {text}")) from None
+
+
+_loaded: dict[tuple[Path, str], ModuleType] = {}
+"""Modules beside scenarios, by file and hash of what was in it: one that was changed is another."""
+
+
+def imported(module: str) -> ModuleType:
+    """A module by its name, or by the path of its file (`.../module.py`).
+
+    Raises:
+        ImportError: there is none, or one of another file has the name.
+        Exception: whatever it raises itself.
+    """
+    if not module.endswith(".py"):
+        return importlib.import_module(module)
+    path = Path(module)
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise ImportError(f"{path}: {error.strerror}") from None
+    name, key = path.stem, (path, hashlib.sha256(source).hexdigest())
+    present = sys.modules.get(name)
+    if present is not None and present not in _loaded.values():
+        where = getattr(present, "__file__", None) or "built in"
+        if Path(where) != path:
+            raise ImportError(f"another module is called '{name}' ({where}); give {path} another name")
+    if key not in _loaded:
+        if str(path.parent) not in sys.path:
+            sys.path.append(str(path.parent))  # for what it imports itself
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None, "a .py file can be loaded"
+        new = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            # Not by its loader, which would take an older compilation of a file that changed within a second.
+            exec(compile(source, str(path), "exec"), vars(new))  # noqa: S102
+        except BaseException:
+            del sys.modules[name]
+            raise
+        _loaded[key] = new
+    sys.modules[name] = _loaded[key]
+    return _loaded[key]
+
+
 def origin(kind: str, use: str) -> tuple[str, str]:
-    """Where a policy comes from: `package.module:Class`, and the SHA-256 of its module's source (for provenance).
+    """Where a policy comes from: `package.module:Class` or `path/module.py:Class`, and the SHA-256 of its module's source (for provenance).
 
     The hash is empty for a class without a source file.
 
@@ -151,11 +236,30 @@ def origin(kind: str, use: str) -> tuple[str, str]:
     cls = find(kind, use)
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-    return f"{cls.__module__}:{cls.__qualname__}", digest
+    return use if ".py:" in use else f"{cls.__module__}:{cls.__qualname__}", digest
+
+
+def origins(scenario: Scenario) -> dict[str, str]:
+    """Of every policy in a scenario where it comes from and its hash; see `origin`."""
+    groups: tuple[Provider | Publisher, ...] = (*scenario.providers, *scenario.publishers)
+    found = {
+        origin(kind, getattr(group.policies, kind).use)
+        for group in groups for kind in type(group.policies).model_fields
+    }  # fmt: skip
+    found |= {origin("provider", group.behaviour.use) for group in scenario.providers}
+    found |= {origin("publisher", group.behaviour.use) for group in scenario.publishers}
+    scalings = [group.scaling for group in scenario.publishers]
+    found |= {origin("scaling", one.use) for one in scalings if one.policy == "own"}
+    return dict(sorted(found))
+
+
+def brought_policies(scenario: Scenario) -> dict[str, str]:
+    """`origins` without our own, for the provenance."""
+    return {name: digest for name, digest in origins(scenario).items() if not name.startswith(OURS)}
 
 
 def _classes(module: str) -> list[str]:
-    items = vars(importlib.import_module(module)).items()
+    items = vars(imported(module)).items()
     return [name for name, value in items if isinstance(value, type) and not name.startswith("_")]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from sim.scenario.fields import (
     BytePrice,
@@ -23,6 +23,7 @@ from sim.scenario.fields import (
     PositiveNs,
     TrafficPrice,
     UnlockNs,
+    context_of,
 )
 from sim.scenario.laws import Law, Model, key
 from sim.scenario.world import Count, Name, Whole
@@ -30,16 +31,33 @@ from sim.scenario.world import Count, Name, Whole
 Assurance = Literal["none", "client", "cluster", "pod"]
 
 
+USE: Final = "a class of your own: `module:Class` with `module.py` in the folder of the scenario, `path/to/module.py:Class`, or `package.module:Class` of what is installed"
+
+
+def with_file(use: str, info: ValidationInfo) -> str:
+    """A policy's name, with its file, absolute, when that is beside the scenario: a worker elsewhere has to find it too."""
+    module, colon, name = use.rpartition(":")
+    base = context_of(info).base
+    if not colon:
+        return use
+    if module.endswith(".py"):
+        return f"{(base / module).resolve()}:{name}"
+    beside = base / f"{module}.py"
+    return f"{beside.resolve()}:{name}" if module.isidentifier() and beside.is_file() else use
+
+
 class PolicySpec(Model):
     """A policy or a behaviour of ours by its short name, or a class of your own. A bare name means `{use: name}`."""
 
-    use: str = key(description="Short name, or `package.module:Class`.")
+    use: str = key(description=f"Short name, or {USE}.")
     with_: dict[str, Any] = key({}, alias="with", description="Its settings; unknown keys are errors.")
 
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return {"use": value} if isinstance(value, str) else value
+
+    _found = field_validator("use")(with_file)
 
 
 class Nodes(Model):
@@ -107,6 +125,11 @@ class Terms(Model):
         description="Also look at a pod when its funds could be gone before the next tick.",
     )
     offer_valid_ns: PositiveNs = key("5m", alias="offer_valid", description="How long a signed offer holds.")
+    load_age_ns: DurationNs = key(
+        "0s",
+        alias="load_age",
+        description="How old what it says of its load may be: asked when it is older, it looks anew.",
+    )
 
 
 class ProviderPolicies(Model):

@@ -18,8 +18,8 @@ from protocol.errors import BadInput
 from protocol.policies.admission import Asked
 from protocol.policies.admission import Standard as Admission
 from protocol.policies.claims import Due, Interval, WhenItPays
-from protocol.policies.funding import HOUR_NS, Once, Purse, Runway
-from protocol.policies.on_loss import Leave, Loss, Redeploy, Then
+from protocol.policies.funding import HOUR_NS, Once, Purse, Runway, Tranche
+from protocol.policies.on_loss import Leave, Loss, Redeploy, Then, Wait
 from protocol.policies.price import (
     CostPlus,
     Costs,
@@ -35,9 +35,14 @@ from protocol.policies.selection import (
     ByHand,
     Candidate,
     Cheapest,
+    Choice,
     Filters,
+    Load,
+    Past,
     Random,
+    Reputation,
     RoundRobin,
+    Sampled,
     Weighted,
 )
 from protocol.ports import Listing, Peer
@@ -73,7 +78,7 @@ ALL = [A, B, C]
 
 def names(policy: Any, *, turn: int = 0, chance: Any = None, of: list[Candidate] = ALL) -> str:
     draws = chance or cycle([0.5]).__next__
-    return "".join(c.name for c in policy.order(of, turn=turn, chance=draws))
+    return "".join(c.name for c in policy.order(Choice(of, turn, 0, 0, draws)))
 
 
 def stream(seed: int) -> Any:
@@ -198,6 +203,50 @@ def test_settings_that_cannot_be_are_refused(make: Any) -> None:
         make()
 
 
+@pytest.mark.parametrize("by", ["price", "load"])
+def test_sampled_draws_a_few_and_takes_the_best_of_them(by: Any) -> None:
+    loads = {"a": 0.9, "b": 0.2, "c": 0.5, "d": 0.1}
+    everybody = [
+        replace(candidate(name, cost), load=Load(0, 1, loads[name]))
+        for name, cost in zip("abcd", (4, 3, 2, 1), strict=True)
+    ]
+    policy, stream = Sampled(size=2, by=by), Stream(stream_key(3, 0, "sampled", by))
+    firsts: Counter[str] = Counter()
+    for turn in range(600):
+        choice = Choice(everybody, turn, 0, 0, stream.next)
+        if policy.asks_load:
+            choice = replace(choice, candidates=policy.shortlist(choice))
+        order = policy.order(choice)
+        assert len(order) == 2
+        firsts[order[0].name] += 1
+    # Of the six pairs the best is in three, the second best in two, the third in one; the worst is never first.
+    ranked = "dcba" if by == "price" else "dbca"
+    expected = [300, 200, 100]
+    assert firsts[ranked[3]] == 0
+    assert stats.chisquare([firsts[name] for name in ranked[:3]], expected).pvalue > 1e-4
+    assert len(Sampled(size=9).shortlist(Choice(everybody, 0, 0, 0, stream.next))) == 4
+
+
+def test_who_does_not_say_its_load_comes_last() -> None:
+    quiet, busy = candidate("a", 1), replace(candidate("b", 1), load=Load(0, 90, 1.0))
+    assert [c.name for c in Sampled(by="load").order(Choice([quiet, busy], 0, 0, 0, lambda: 0.5))] == [
+        "b",
+        "a",
+    ]
+
+
+def test_reputation_weighs_what_was_lived_through() -> None:
+    known = [
+        replace(candidate("a", 1), past=Past(good=2)),  # trust 3/4
+        candidate("b", 1),  # 1/2
+        replace(candidate("c", 1), past=Past(bad=2)),  # 1/4
+    ]
+    stream = Stream(stream_key(4, 0, "reputation", ""))
+    policy = Reputation(trust_power=1, price_power=0)
+    firsts = Counter(policy.order(Choice(known, 0, 0, 0, stream.next))[0].name for _ in range(1200))
+    assert stats.chisquare([firsts[name] for name in "abc"], [600, 400, 200]).pvalue > 1e-4
+
+
 # ---------------------------------------------------------------- funding
 
 
@@ -209,6 +258,9 @@ def purse(**changes: Any) -> Purse:
         left=None,
         put_in=0,
         spent_an_hour=0,
+        now_ns=0,
+        chance=lambda: 0.5,
+        rates=None,
     )
     return replace(base, **changes)
 
@@ -254,6 +306,22 @@ def test_runway_looks_sooner_the_closer_it_is() -> None:
     assert RUNWAY.look_again_ns(purse(left=10_000)) == HOUR_NS
     assert RUNWAY.look_again_ns(purse(left=200)) == HOUR_NS // 2  # halfway to the low mark, an hour off
     assert RUNWAY.look_again_ns(purse(left=0)) == 60 * NS_PER_S
+
+
+@pytest.mark.parametrize(
+    ("known", "amount"),
+    [
+        ({}, 300),
+        ({"min_deposit": 400}, 400),
+        ({"left": 150, "put_in": 300}, 0),
+        ({"left": 149, "put_in": 300}, 300),
+        ({"left": 149, "put_in": 300, "wallet": 20}, 20),
+        ({"left": 149, "put_in": 900}, 100),  # up to the ceiling
+        ({"left": 149, "put_in": 1200}, 0),
+    ],
+)
+def test_a_tranche_is_the_same_amount_again(known: dict[str, Any], amount: int) -> None:
+    assert Tranche(amount=300, ceiling=1000).deposit(purse(**known)) == amount
 
 
 # ---------------------------------------------------------------- claims
@@ -342,6 +410,8 @@ def asked(**changes: Any) -> Asked:
         max_replicas=5,
         free={Resource.CPU: 1000},
         pods=3,
+        now_ns=0,
+        chance=lambda: 0.5,
         pods_of_publisher=2,
     )
     return replace(base, **changes)
@@ -493,13 +563,30 @@ def test_sellers_that_undercut_each_other(demand: str) -> None:
     assert demand == "slack" or (min(path[60:]) < 0.3 and max(path[60:]) > 0.8), "prices fall and jump back"
 
 
+def loss(reason: str, times: int, *, silent_ns: int = 0) -> Loss:
+    return Loss(reason, times, now_ns=0, silent_ns=silent_ns, can_wait=silent_ns > 0, chance=lambda: 0.5)
+
+
+@pytest.mark.parametrize(
+    ("known", "then"),
+    [
+        (loss("ProviderSilent", 1, silent_ns=HOUR_NS - 1), Then.WAIT),
+        (loss("ProviderSilent", 1, silent_ns=HOUR_NS), Then.REDEPLOY),
+        (loss("ProviderSilent", 3, silent_ns=HOUR_NS), Then.LEAVE),
+        (loss("ChannelGone", 2), Then.REDEPLOY),  # there is nothing to wait for
+    ],
+)
+def test_wait_waits_out_a_silence_and_begins_again(known: Loss, then: Then) -> None:
+    assert Wait(patience=HOUR_NS, times=2).decide(known) is then
+
+
 def test_leave_leaves() -> None:
-    assert Leave().decide(Loss("FundsExhausted", 1)) is Then.LEAVE
+    assert Leave().decide(loss("FundsExhausted", 1)) is Then.LEAVE
     assert Leave().wait_ns() == 0
 
 
 def test_redeploy_gives_up_after_its_times() -> None:
     policy = Redeploy(times=2, wait=7)
-    decided = [policy.decide(Loss("ProviderSilent", n)) for n in (1, 2, 3)]
+    decided = [policy.decide(loss("ProviderSilent", n)) for n in (1, 2, 3)]
     assert decided == [Then.REDEPLOY, Then.REDEPLOY, Then.LEAVE]
     assert policy.wait_ns() == 7

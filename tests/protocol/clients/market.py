@@ -184,7 +184,7 @@ class Market:
             party.policies,
             scheme=self.world.scheme,
             sealer=self.world.sealer,
-            chance=party.chance_of("selection"),
+            chance_of=party.chance_of,
         )
 
     def rental(self, publisher: PublisherParty | None = None) -> Rental:

@@ -311,8 +311,8 @@ async def _unclear(self: Desk, request: Any, body: bytes) -> Any:
     return wire.pb.PodStatusResponse(state=wire.pb.PodStatusResponse.ACCEPTED)
 
 
-def _any_order(self: Cheapest, candidates: Any, *, turn: int, chance: Any) -> Any:
-    return sorted(candidates, key=lambda c: c.name)
+def _any_order(self: Cheapest, choice: Any) -> Any:
+    return sorted(choice.candidates, key=lambda c: c.name)
 
 
 def _open(self: Bundler, rental: Rental, bundle: wire.pb.Bundle) -> bytes:

@@ -34,6 +34,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "schedule": {"factors": [1.0, 2.0]},
     "by_hand": {"providers": ["a-0"]},
     "fiat": {"first": 5.0},
+    "tranche": {"amount": "0.5 DAI"},
 }
 
 
@@ -92,7 +93,7 @@ def test_a_class_of_ones_own() -> None:
     [
         ("funding", spec("brought_by_a_researcher:Mine", wiat="2s"), "did you mean 'wait'"),
         ("funding", spec("brought_by_a_researcher:Mine", share="much"), "'much' is not a number"),
-        ("funding", spec("brought_by_a_researcher:number"), "is not a class; a funding policy is a class with `deposit` and `look_again_ns`; ours are called once, runway"),
+        ("funding", spec("brought_by_a_researcher:number"), "is not a class; a funding policy is a class with `deposit` and `look_again_ns`; ours are called once, runway, tranche"),
         ("funding", spec("brought_by_a_researcher:nothing"), "has no class 'nothing'; a funding policy is a class"),
         ("selection", spec("brought_by_a_researcher:Mine"), "has no `order`; a selection policy is a class with `order`"),
         ("funding", spec("brought_by_a_researcher:Plain"), "is missing: 'brought_by_a_researcher:Plain' has no default for it"),
