@@ -8,7 +8,7 @@ not it runs: a pod that nobody hosts lives in a plane without nodes, where every
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol import manifest, ports
@@ -48,6 +48,8 @@ class Caller:
         plane: where its requests arrive.
         handle: its number there.
         unhosted: where what found it not deployed is added up.
+        tenant: what runs there for them; None: nothing.
+        departed: whether they have gone elsewhere, and this is only what they left behind.
         arrivals, served, failed, retried, lost: of earlier planes.
     """
 
@@ -56,6 +58,8 @@ class Caller:
     plane: DataPlane
     handle: int
     unhosted: Unhosted
+    tenant: Tenant | None = None
+    departed: bool = False
     arrivals: int = 0
     served: int = 0
     failed: int = 0
@@ -67,7 +71,10 @@ class Caller:
         return self.plane.counters(self.handle, now_ns)
 
     def move(self, plane: DataPlane, spec: PodSpec, now_ns: int) -> None:
-        """Take the traffic to another plane; it goes on where it was, byte for byte."""
+        """Take the traffic to another plane; it goes on where it was, byte for byte.
+
+        What still runs where it was ends; its provider, which is down, will find it and remove it.
+        """
         past = self.count(now_ns)
         self.arrivals += past.arrivals
         self.served += past.served
@@ -78,7 +85,12 @@ class Caller:
         if not self.plane.has_nodes:
             self.unhosted.arrivals += past.arrivals
             self.unhosted.failed += failed
-        source = self.plane.remove(self.handle, now_ns)
+        if self.tenant is None:
+            source = self.plane.remove(self.handle, now_ns)
+        else:
+            source = self.plane.depart(self.handle, now_ns)
+            self.tenant.caller = replace(self, departed=True)
+            self.tenant = None
         self.plane, self.spec = plane, spec
         self.handle = plane.host(spec, source, now_ns)
 
@@ -277,7 +289,7 @@ class SimCluster:
                 manifest.pod_resources(workload.pod),
                 bound_from_ms=_bound_from(workload, now_ns),
             )
-            self._tenants[workload.namespace] = tenant
+            self._tenants[workload.namespace] = caller.tenant = tenant
             machines.tally = machines.tally.plus(running=1)
             tenant.log.append((now_ns, "stdout", f"version {workload.version} configured"))
         elif workload.version > tenant.workload.version:
@@ -348,7 +360,11 @@ class SimCluster:
             )
             tenant.state, tenant.bound_from_ms = ports.PodState.REMOVED, None
             machines.changed()
-            tenant.caller.move(machines.nowhere, tenant.caller.spec, now_ns)
+            if tenant.caller.departed:
+                machines.plane.remove(tenant.caller.handle, now_ns)
+            else:
+                tenant.caller.tenant = None
+                tenant.caller.move(machines.nowhere, tenant.caller.spec, now_ns)
         return None
 
     async def forget(self, namespace: str) -> None:

@@ -103,7 +103,7 @@ class Recorder:
     _held: list[tuple[int, str, tuple[Any, ...]]] = field(default_factory=list)
     _next_event: int = 0
     _by_names: dict[tuple[str, str], Life] = field(default_factory=dict)
-    _open: dict[str, Attempt] = field(default_factory=dict)
+    _open: dict[tuple[str, str], Attempt] = field(default_factory=dict)
     _requested: dict[tuple[str, str], int] = field(default_factory=dict)
     _tries: dict[str, int] = field(default_factory=dict)
 
@@ -118,8 +118,8 @@ class Recorder:
         now_ns = int(process.env.now)
         peer = self.names.get(Address(bytes.fromhex(event.peer)), "") if event.peer else ""
         pod, provider = (peer, party) if is_provider else (party, peer)
-        if is_provider and not pod and event.pod in self._open:
-            pod = self._open[event.pod].row["pod"]
+        if is_provider and not pod and (party, event.pod) in self._open:
+            pod = self._open[party, event.pod].row["pod"]
         if self.keeps_events:
             self.writer.append(
                 "events",
@@ -136,13 +136,12 @@ class Recorder:
             case Happened.PROVIDER_ATTESTED:
                 self._requested[pod, provider] = now_ns
             case Happened.CANDIDATE_PASSED_OVER:
-                attempt = self._open.get(event.pod)
-                if attempt is None or attempt.row["provider"] != provider:
+                if (provider, event.pod) not in self._open:
                     refused = self._attempt(pod, provider, now_ns)
                     refused.row |= {"ended_ns": now_ns, "outcome": "refused", "reason": event.rule}
                     self.refused[provider] = self.refused.get(provider, 0) + 1
             case Happened.POD_ACCEPTED:
-                attempt = self._open.get(event.pod)
+                attempt = self._open.get((provider, event.pod))
                 if attempt is not None and (attempt.life, attempt.row["ended_ns"]) == (event.amount, None):
                     return  # the client was killed before it had written that down, and was asked again
                 attempt = self._attempt(pod, provider, now_ns)
@@ -152,33 +151,33 @@ class Recorder:
                     "accepted_ns": now_ns,
                     "price_table": int(event.detail),
                 }
-                self._open[event.pod] = attempt
+                self._open[provider, event.pod] = attempt
                 self.accepted[provider] = self.accepted.get(provider, 0) + 1
             case Happened.POD_FAILED:
-                attempt = self._open.pop(event.pod, None)
+                attempt = self._open.pop((provider, event.pod), None)
                 if attempt is None:
                     return  # said again by a client that was killed while it wrote it down
                 attempt.row |= {"ended_ns": now_ns, "outcome": "failed", "reason": event.rule}
-            case Happened.POD_CONFIRMED if event.pod in self._open:
-                self._open[event.pod].row["running_ns"] = now_ns
+            case Happened.POD_CONFIRMED if (provider, event.pod) in self._open:
+                self._open[provider, event.pod].row["running_ns"] = now_ns
             case Happened.POD_METERED:
-                life = self._life_of(event.pod)
+                life = self._life_of(provider, event.pod)
                 if life is not None and life.row["noticed_ns"] is None:
                     life.row["noticed_ns"] = now_ns
             case Happened.POD_SUSPENDED:
-                self._open[event.pod].row["suspended_ns"] = now_ns
+                self._open[provider, event.pod].row["suspended_ns"] = now_ns
                 self.suspensions[provider] = self.suspensions.get(provider, 0) + 1
             case Happened.POD_REMOVED:
                 self._removed(event, provider, now_ns)
             case Happened.CLAIM_SUBMITTED:
-                life = self._life_of(event.pod)
+                life = self._life_of(provider, event.pod)
                 if life is not None:
                     life.submitted_owed = int(event.detail)
             case _:
                 pass
 
     def _removed(self, event: Event, provider: str, now_ns: int) -> None:
-        attempt = self._open[event.pod]
+        attempt = self._open[provider, event.pod]
         if attempt.row["outcome"] == "removed":
             return  # said again by a client that was killed while it wrote it down
         attempt.row |= {
@@ -190,7 +189,7 @@ class Recorder:
             self.evictions[provider] = self.evictions.get(provider, 0) + 1
             pod = attempt.row["pod"]
             self.evictions[pod] = self.evictions.get(pod, 0) + 1
-            life = self._life_of(event.pod)
+            life = self._life_of(provider, event.pod)
             if life is not None:
                 life.row["removed_ns"] = now_ns
 
@@ -204,15 +203,15 @@ class Recorder:
         self.attempts.append(attempt)
         return attempt
 
-    def _life_of(self, namespace: str) -> Life | None:
-        attempt = self._open.get(namespace)
+    def _life_of(self, provider: str, namespace: str) -> Life | None:
+        attempt = self._open.get((provider, namespace))
         if attempt is None:
             return None
         return self._by_names.get((attempt.row["pod"], attempt.row["provider"]))
 
-    def attempt_of(self, namespace: str) -> Attempt | None:
-        """The open attempt in a namespace."""
-        return self._open.get(namespace)
+    def attempt_of(self, provider: str, namespace: str) -> Attempt | None:
+        """The open attempt in a provider's namespace; a pod that went elsewhere while it was away has the same there."""
+        return self._open.get((provider, namespace))
 
     # ------------------------------------------------------------ the chain
 

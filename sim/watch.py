@@ -180,7 +180,7 @@ class Watcher:
         self._dues.put(self._closed[lease.party.name], lease.party.closed_owed * COST_SCALE)
         lease.party.unpaid += max(0, owed - lease.invested(self._world))
         lease.party.cpu_millis_ms += lease.meter.cumulative().get((Resource.CPU, False), 0)
-        attempt = recorder.attempt_of(tenant.name)
+        attempt = recorder.attempt_of(lease.party.name, tenant.name)
         assert attempt is not None, f"{tenant.name} runs and was never accepted"
         attempt.row |= counted(counters) | latencies(latency["all"]) | {"owed": owed}
         attempt.row |= latencies(latency["cold"], "cold_")

@@ -8,6 +8,7 @@ is the kernel's (`engine.drive`). Nothing that is returned depends on how the ca
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from sim.kernel.arrays import Array, Arrays, Row
 from sim.kernel.encoding import Encoder, check
 from sim.kernel.engine import drive
 from sim.kernel.specs import NodeSpec, NodeUse, PodCounters, PodSpec, Source
-from sim.traffic import Traffic
+from sim.traffic import NOBODY, Traffic
 
 
 class DataPlane:
@@ -137,6 +138,19 @@ class DataPlane:
         source = self._encoder.take_source(handle, spec.traffic)
         self._control(state.FORGET, handle, now_ns)
         self._arrays.give_pod(handle)
+        return source
+
+    def depart(self, handle: int, now_ns: int) -> Source:
+        """Evicts the pod whose callers go elsewhere, and keeps what it did here, until `remove`: nobody calls it any more.
+
+        Returns:
+            Where its arrivals stand: `host` elsewhere goes on byte for byte.
+        """
+        self._stop(handle, now_ns, state.ABSENT)
+        source = self._encoder.take_source(handle, self._specs[handle].traffic)
+        self._specs[handle] = replace(self._specs[handle], traffic=NOBODY)
+        self._encoder.write_source(handle, replace(source, traffic=NOBODY, retries=()))
+        self._control(state.START_SOURCE, handle, now_ns)
         return source
 
     def update(self, handle: int, spec: PodSpec, now_ns: int) -> None:

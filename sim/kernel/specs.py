@@ -238,7 +238,7 @@ class PodSpec:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a pod's arrivals stand, so that they go on elsewhere byte for byte. Made by `DataPlane.remove`.
+    """Where a pod's arrivals stand, so that they go on elsewhere byte for byte. Made by `DataPlane.remove` and `depart`.
 
     Args:
         traffic, epoch_ns, state: of requests that come for the first time.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sim.kernel.specs import EVICTED, OUTCOMES, NodeUse, PodCounters, Source
 from sim.reference.events import Events
 from sim.reference.pod import Pod
 from sim.reference.sources import Arrivals, Walk
+from sim.traffic import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,10 +87,24 @@ class ReferencePlane:
     def remove(self, handle: int, now_ns: int) -> Source:
         """Evict the pod and forget it; returns where its arrivals stand."""
         self.undeploy(handle, now_ns)
-        pod = self._events.pods.pop(handle)
+        return self._stand(self._events.pods.pop(handle))
+
+    @staticmethod
+    def _stand(pod: Pod) -> Source:
+        """Where a pod's arrivals stand."""
         arrivals = pod.source
         retries = tuple((at_ns, number, attempt) for at_ns, attempt, number in sorted(pod.waiting))
         return Source(arrivals.traffic, arrivals.epoch_ns, arrivals.walk.state(), retries)
+
+    def depart(self, handle: int, now_ns: int) -> Source:
+        """Evict the pod whose callers go elsewhere, and keep what it did here."""
+        self.undeploy(handle, now_ns)
+        pod = self._events.pods[handle]
+        source = self._stand(pod)
+        pod.spec = replace(pod.spec, traffic=NOBODY)
+        pod.waiting.clear()
+        self._retune(pod.source, pod.spec, now_ns)
+        return source
 
     def update(self, handle: int, spec: PodSpec, now_ns: int) -> None:
         """A new version of the pod's spec."""
