@@ -10,6 +10,8 @@ PYTEST ?=
 COVERAGE ?=
 # More options for the benchmarks: make bench MEASURE="--only peers"
 MEASURE ?=
+# What of the library: make library LIBRARY="claim-cadence"
+LIBRARY ?=
 # UPGRADE=1: `make lock` takes the newest versions that fit, instead of keeping those it has.
 UPGRADE ?=
 
@@ -25,7 +27,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test e2e check wire format bench validation wide contracts gas lock clean distclean
+.PHONY: help setup setup-dev demo test e2e check wire format bench validation wide contracts gas library lock clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +106,9 @@ contracts: contracts/node_modules/.package-lock.json  ## compile the contracts a
 
 gas: setup-dev  ## measure the contracts' gas anew (Python 3.11 or 3.12)
 	$(BIN)/python -m tests.contracts.gas
+
+library: setup-dev  ## run the scenario library's sweeps, and make its pages, plots and notebooks (LIBRARY="--drawn NAME")
+	$(BIN)/python -m scenarios $(LIBRARY)
 
 # Several lines of versions fit all three Pythons; one is taken, so that each of them simulates with the same code.
 lock: | .venv/.python  ## write requirements/*.txt anew from pyproject.toml

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import PolicyFault
 from protocol.units import NS_PER_MS, NS_PER_S
 from sim.closing import Closing
 from sim.interrupts import Flag, flag
+from sim.parties import ProviderParty
 from sim.records.writer import RunWriter
 from sim.sampling import Sampler
 from sim.scenario.convert import to_law
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
 
     from simpy import Event
 
-    from sim.parties import Party, ProviderParty
+    from sim.kernel.streams import Stream
+    from sim.parties import Party
+    from sim.scenario.laws import Law
     from sim.scenario.model import Scenario
 
 Progress = Callable[[int, int], None]
 """Told the virtual time reached [ns since the start] and the requests so far."""
+LONGEST_S: Final = 1e9
+"""A draw from a heavy tail is cut here [s]: 31 years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,8 @@ class Simulation:
         world = self.world
         for party in world.providers.values():
             party.begin()
+            if party.member.group.failures is not None:
+                self._fail_after(party, world.stream("failures", party.name))
         for group in self.scenario.publishers:
             arrivals = world.stream("arrive", group.name)
             law = to_law(group.arrive)
@@ -138,38 +145,64 @@ class Simulation:
             return None
         return arrive_ns + int(self.world.stream("lifetime", name).sample(to_law(group.lifetime)) * NS_PER_S)
 
+    def _fail_after(self, party: ProviderParty, draws: Stream) -> None:
+        """Plan a provider's next failure, and after it the one after, for ever."""
+        env, failures = self.world.env, party.member.group.failures
+        assert failures is not None
+
+        def begin() -> None:
+            self._crash(party, nodes=failures.nodes)
+            call_at(env, int(env.now) + _drawn_ns(draws, failures.for_), end)
+
+        def end() -> None:
+            self._restore(party, nodes=failures.nodes)
+            call_at(env, int(env.now) + _drawn_ns(draws, failures.every), begin)
+
+        call_at(env, self.world.start_ns + _drawn_ns(draws, failures.every), begin)
+
+    def _crash(self, party: ProviderParty, *, nodes: bool) -> None:
+        """A provider's client ends, and with `nodes` its machines with what runs there."""
+        party.fall()
+        if nodes:
+            for node in range(len(party.machines.nodes)):
+                self._node_down(party, node)
+            self._broken[party.name] += 1
+            party.machines.plane.isolate(int(self.world.env.now))
+
+    def _restore(self, party: ProviderParty, *, nodes: bool) -> None:
+        """Undo one `_crash`; the last of overlapping ones brings it back."""
+        if nodes:
+            for node in range(len(party.machines.nodes)):
+                self._node_up(party, node)
+            self._broken[party.name] -= 1
+            if not self._broken[party.name]:
+                party.machines.plane.rejoin(int(self.world.env.now))
+        party.rise()
+
     def _fault(self, fault: Any) -> tuple[Callable[[], None], Callable[[], None]]:
         """What begins and ends a fault."""
         world = self.world
         match fault:
             case ProviderCrash():
-                provider = world.providers[fault.provider]
-                nodes = range(len(provider.machines.nodes)) if fault.nodes else range(0)
+                struck = [p for p in self._parties(fault.provider) if isinstance(p, ProviderParty)]
 
                 def crash() -> None:
-                    provider.fall()
-                    for node in nodes:
-                        self._node_down(provider, node)
-                    if nodes:
-                        self._broken[provider.name] += 1
-                        provider.machines.plane.isolate(int(world.env.now))
+                    for party in struck:
+                        self._crash(party, nodes=fault.nodes)
 
                 def restore() -> None:
-                    for node in nodes:
-                        self._node_up(provider, node)
-                    if nodes:
-                        self._broken[provider.name] -= 1
-                        if not self._broken[provider.name]:
-                            provider.machines.plane.rejoin(int(world.env.now))
-                    provider.rise()
+                    for party in struck:
+                        self._restore(party, nodes=fault.nodes)
 
                 return crash, restore
             case PublisherCrash():
                 publisher = world.publishers[fault.publisher]
                 return publisher.fall, publisher.rise
             case NodeCrash():
-                party = world.providers[fault.provider]
-                return partial(self._node_down, party, fault.node), partial(self._node_up, party, fault.node)
+                provider = world.providers[fault.provider]
+                return partial(self._node_down, provider, fault.node), partial(
+                    self._node_up, provider, fault.node
+                )
             case RpcSilence():
                 until_ns = world.start_ns + fault.at_ns + fault.for_ns
 
@@ -297,3 +330,8 @@ class Simulation:
         self._sample(now_ns)
         self._sampler.write()
         self._violations += Closing(self.world, now_ns).write()
+
+
+def _drawn_ns(draws: Stream, law: Law) -> int:
+    """A duration by a law, at least one nanosecond, so that time goes on."""
+    return max(1, int(min(draws.sample(to_law(law)), LONGEST_S) * NS_PER_S))

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from protocol.errors import BadInput
+from sim.laws import Law
 
 SECONDS_A_MINUTE: Final = 60
 
@@ -147,5 +148,26 @@ class Replay:
         return len(self.instants_ns) * 1e9 / int(self.instants_ns[-1])
 
 
-Traffic = Poisson | Mmpp | Trace | Replay
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Independent times between arrivals, all of one law; the first begins at the world's start.
+
+    Args:
+        gaps: the law [s], of a mean above 0.
+    """
+
+    gaps: Law
+
+    def __post_init__(self) -> None:
+        _require(self.gaps.mean > 0.0, "gaps", "a law whose mean is above 0")
+
+    @property
+    def mean_rate_per_s(self) -> float:
+        """One over the mean gap [1/s], which it tends to; 0 when that is infinite."""
+        return 1.0 / self.gaps.mean
+
+
+Traffic = Poisson | Mmpp | Trace | Replay | Renewal
 """Every arrival process a scenario can name."""
+NOBODY: Final = Poisson(((0.0, 0.0),))
+"""No request ever."""

@@ -48,7 +48,7 @@ from sim.scenario.convert_chain import Calendar, to_forks, to_market
 from sim.scenario.demand import Own
 from sim.scenario.supply import PolicySpec
 from sim.scenario.world import RpcLie
-from sim.traffic import Poisson
+from sim.traffic import NOBODY
 from sim.watch import Watcher
 
 if TYPE_CHECKING:
@@ -383,7 +383,7 @@ class World:
         return PodSpec(
             pod_index=index,
             keys=Keys.of(scenario.seed, self.replication, member.name, antithetic=scenario.antithetic),
-            traffic=Poisson(((0.0, 0.0),)) if traffic is None else traffic,
+            traffic=NOBODY if traffic is None else traffic,
             service=convert.to_service(member),
             first_service=convert.to_first_service(member),
             scaling=self._scaling(member, pod),

@@ -10,6 +10,7 @@ from sim.kernel.state import (
     MMPP,
     NEVER,
     POISSON,
+    RENEWAL,
     REPLAY,
     TRACE_BURSTY,
     TRACE_EVEN,
@@ -27,7 +28,10 @@ _MINUTE_NS = 60_000_000_000
 
 @inner
 def fill(m, p, i):  # type: ignore[no-untyped-def]
-    """Draws a block: request p.index + j gets gaps[j] (unit exponential, or uniform for traces) and demands[j]."""
+    """Draws a block: request p.index + j gets gaps[j] and demands[j].
+
+    A gap is unit exponential, for traces uniform, for renewals the time itself [ns].
+    """
     gaps = gaps_of(m, i)
     demands = demands_of(m, i)
     law = p.law_service
@@ -43,9 +47,16 @@ def fill(m, p, i):  # type: ignore[no-untyped-def]
             demands[j] = int(min(mean * log_of(1.0 - u2) * 1e9, 1e18) + 0.5)
     else:
         exponential = p.traffic <= MMPP
+        renewal = p.traffic == RENEWAL
+        law_gaps = p.ints_lo
         for j in range(m.block):
             u1, u2 = uniforms(k0, k1, base + j)
-            gaps[j] = -log_of(u1) if exponential else u1
+            if exponential:
+                gaps[j] = -log_of(u1)
+            elif renewal:
+                gaps[j] = float(duration_ns(m, law_gaps, u1))
+            else:
+                gaps[j] = u1
             demands[j] = duration_ns(m, law, u2)
     p.pos = 0
 
@@ -146,6 +157,8 @@ def find_next(m, p, gap):  # type: ignore[no-untyped-def]
             p.next_arrival = t + int(length)
             return
         _next_by_segments(m, p, gap)
+    elif p.traffic == RENEWAL:
+        p.next_arrival += int(gap)
     else:
         _next_of_table(m, p, gap)
 
@@ -184,6 +197,8 @@ def start_source(m, p, i, now):  # type: ignore[no-untyped-def]
             _next_segment(m, p)
         find_next(m, p, gaps_of(m, i)[p.pos])
     else:
+        if p.traffic == RENEWAL:
+            p.next_arrival = p.epoch
         p.cycle_ns = p.epoch + p.period_ns  # for traces: the offset of the first minute
         p.seg = -1
         p.left = 0

@@ -208,6 +208,8 @@ class Encoder:
                 p["period_ns"] = round(traffic.start_s * NS_PER_S)
             case flows.Replay():
                 p["traffic"] = state.REPLAY
+            case flows.Renewal():
+                p["traffic"] = state.RENEWAL
 
     def write_source(self, handle: int, source: Source) -> None:
         """A pod's traffic, with its arrivals standing where they stood when `source` was read."""
@@ -251,7 +253,9 @@ class Encoder:
         return tuple(sorted(found, key=lambda retry: (retry[0], retry[2], retry[1])))
 
     def _table(self, traffic: flows.Traffic) -> tuple[int, int, int]:
-        """Where the numbers of a traffic lie: (first int, first float, length)."""
+        """Where the numbers of a traffic lie: (first int, first float, length); of a renewal: its law's number first."""
+        if isinstance(traffic, flows.Renewal):
+            return self._law(traffic.gaps), 0, 0
         known = self._tables.get(id(traffic))
         if known is not None:
             return known[1]

@@ -74,6 +74,7 @@ TRACE_UNIFORM: Final = 2
 TRACE_EVEN: Final = 3
 TRACE_BURSTY: Final = 4
 REPLAY: Final = 5
+RENEWAL: Final = 6
 
 # Stages of a replica.
 UNPLACED: Final = 0

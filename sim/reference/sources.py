@@ -9,7 +9,7 @@ from protocol.units import NEVER_NS, NS_PER_S
 from sim.kernel.draws import uniforms
 from sim.kernel.state import ATTEMPT_SHIFT, FAR_NS
 from sim.laws import log_of
-from sim.traffic import Mmpp, Poisson, Replay, Trace
+from sim.traffic import Mmpp, Poisson, Renewal, Replay, Trace
 
 if TYPE_CHECKING:
     from sim.kernel.specs import Keys
@@ -88,6 +88,11 @@ class Arrivals:
                 while walk.segment_end_ns <= now_ns:
                     self._next_segment()
                 self._find()
+            case Renewal():
+                walk.at_ns = self.epoch_ns
+                self._find()
+                while walk.at_ns < now_ns:
+                    self.take()
             case Trace() | Replay():
                 offset_ns = round(traffic.start_s * NS_PER_S) if isinstance(traffic, Trace) else 0
                 walk.cycle_ns, walk.segment, walk.left = self.epoch_ns + offset_ns, -1, 0
@@ -117,6 +122,8 @@ class Arrivals:
                 self._find_by_rate(-log_of(u))
             case Trace():
                 self._find_in_minute(self.traffic, u)
+            case Renewal(gaps=gaps):
+                self.walk.at_ns += int(float(duration_ns(gaps, u)))
             case Replay():
                 at, index = self.traffic.instants_ns, self.walk.index
                 self.walk.at_ns = self.epoch_ns + int(at[index]) if index < len(at) else NEVER_NS
@@ -146,7 +153,7 @@ class Arrivals:
                 return any(rate > 0.0 for _, rate in self.traffic.rates_per_s)
             case Mmpp():
                 return any(rate > 0.0 for rate in self.traffic.rates_per_s)
-            case Trace() | Replay():
+            case Trace() | Replay() | Renewal():
                 return True
 
     def _steps(self) -> list[tuple[float, float]]:
@@ -175,7 +182,7 @@ class Arrivals:
                     walk.segment = 0
                     walk.cycle_ns += round(period_s * NS_PER_S)
                 walk.segment_end_ns = self._step_end_ns()
-            case Trace() | Replay():
+            case Trace() | Replay() | Renewal():
                 raise AssertionError("these have no rate")
 
     def _step_end_ns(self) -> int:

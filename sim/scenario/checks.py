@@ -143,6 +143,8 @@ def _instants(scenario: Scenario) -> Iterator[tuple[KeyPath, int]]:
 def faults_name_what_exists(scenario: Scenario, at: KeyPath, fault: Fault) -> Iterator[Found]:
     """Providers, publishers, nodes and regions that faults name are in the scenario."""
     match fault.kind:
+        case "provider_crash" if any(group.name == fault.provider for group in scenario.providers):
+            pass  # all its members
         case "provider_crash" | "node_crash":
             group = {member.name: member.group for member in scenario.provider_members()}.get(fault.provider)
             if group is None:
@@ -486,6 +488,19 @@ def selections_name_what_exists(scenario: Scenario, at: KeyPath, group: demand.P
 
 
 @each("publishers")
+def time_passes_between_requests(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
+    """Some time passes between the requests of a renewal."""
+    law = group.traffic.renewal
+    if law is not None:
+        with suppress(ScenarioErrors):  # a file that cannot be read is reported
+            if not convert.to_law(law).mean > 0:
+                yield (
+                    (*at, "traffic", "renewal"),
+                    "0s between requests; a law whose mean is above 0s is allowed",
+                )
+
+
+@each("publishers")
 def lifetimes_are_not_nothing(scenario: Scenario, at: KeyPath, group: demand.Publisher) -> Iterator[Found]:
     """A publisher does not leave as it comes."""
     if isinstance(group.lifetime, Law) and group.lifetime.constant_ns == 0:
@@ -515,6 +530,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     blocks_hold_claims,
     nobody_is_misled_unasked,
     selections_name_what_exists,
+    time_passes_between_requests,
     lifetimes_are_not_nothing,
     providers_can_list_themselves,
     everybody_finds_a_provider,

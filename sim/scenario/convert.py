@@ -92,6 +92,8 @@ def to_traffic(member: PublisherMember, scenario: Scenario) -> traffic.Traffic |
     said = member.group.traffic
     if said.poisson is not None:
         return _poisson(said.poisson, scenario.start_ns)
+    if said.renewal is not None:
+        return traffic.Renewal(to_law(said.renewal))
     if said.mmpp is not None:
         states = said.mmpp.states
         return traffic.Mmpp(tuple(float(s.rate_per_s) for s in states), tuple(_s(s.stay_ns) for s in states))

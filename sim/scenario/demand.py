@@ -149,6 +149,9 @@ class Traffic(OneOf):
     what = "traffic"
     poisson: Poisson | None = key(None, description="Independent arrivals.")
     mmpp: Mmpp | None = key(None, description="Bursts.")
+    renewal: Law | None = key(
+        None, description="Independent times between arrivals, by this law; the first from the run's start."
+    )
     trace: Trace | None = key(None, description="A recorded day.")
     replay: FilePath | None = key(
         None, description="Time stamps: a CSV file with a column `seconds`, from the start of the run."

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
+from math import inf
 from typing import Final
 
 from protocol.units import NS_PER_S
 from sim.scenario import demand
 from sim.scenario import quantities as q
+from sim.scenario.convert import to_law
 from sim.scenario.fields import MONEY_MAX
 from sim.scenario.laws import Unsound
 from sim.scenario.model import Scenario
@@ -70,6 +72,11 @@ def steps_can_be_run(scenario: Scenario) -> Found:
             yield from _steps(
                 scenario, ("providers", i, "terms", "tick"), provider.terms.tick_ns, provider.count
             )
+        with suppress(Unsound, ScenarioErrors):  # a file that cannot be read is reported
+            if provider.failures is not None:
+                mean_s = to_law(provider.failures.every).mean + to_law(provider.failures.for_).mean
+                every_ns = int(min(mean_s * NS_PER_S, INT64_MAX)) + 1
+                yield from _steps(scenario, ("providers", i, "failures", "every"), every_ns, provider.count)
     for i, publisher in enumerate(scenario.publishers):
         with suppress(Unsound):
             tick_ns = getattr(publisher.scaling, "tick_ns", None)
@@ -166,6 +173,9 @@ def expected_requests(group: demand.Publisher, scenario: Scenario) -> Fraction:
         states = traffic.mmpp.states
         stay_ns = sum(state.stay_ns for state in states)
         each = sum((state.rate_per_s * state.stay_ns for state in states), Fraction(0)) / stay_ns * seconds
+    elif traffic.renewal is not None:
+        gaps = to_law(traffic.renewal)
+        each = seconds / Fraction(max(gaps.mean if gaps.mean < inf else gaps.quantile(0.5), 1e-9))
     elif traffic.replay is not None:
         each = Fraction(len(read_seconds(traffic.replay)))
     return each * group.count

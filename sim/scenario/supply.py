@@ -132,6 +132,16 @@ class Terms(Model):
     )
 
 
+class Failures(Model):
+    """How often a provider breaks down and comes back with what its store holds, again and again."""
+
+    every: Law = key(description="From the run's start, or from coming back, to the next failure.")
+    for_: Law = key(alias="for", description="For how long.")
+    nodes: bool = key(
+        True, strict=True, description="Whether its nodes go down with it (what runs there fails)."
+    )
+
+
 class ProviderPolicies(Model):
     """What a provider decides as it likes."""
 
@@ -163,6 +173,7 @@ class Provider(Model):
     cost: Cost = key({}, description="What running costs each.")
     cold_start: ColdStart = key({}, description="How long replicas take to start.")
     terms: Terms = key({}, description="What each asks of publishers.")
+    failures: Failures | None = key(None, description="When each breaks down, by chance; null: never.")
     policies: ProviderPolicies = key({}, description="What each decides as it likes.")
     behaviour: PolicySpec = key(
         "honest", description="Whether each keeps to the protocol, or how it does not."

@@ -65,7 +65,7 @@ class ProviderCrash(_Fault):
     kind: Literal["provider_crash"] = key(
         description="A provider's client stops, and with `nodes` its nodes."
     )
-    provider: str = key(description="Which provider, as `<group>-<index>`.")
+    provider: str = key(description="Which provider, as `<group>-<index>`, or a whole group.")
     nodes: bool = key(
         False, strict=True, description="Whether its nodes go down with it (what runs there fails)."
     )

@@ -255,6 +255,50 @@ def test_nobody_reads_for_hours_and_every_row_still_comes(hours: int, tmp_path: 
     assert len(run.rows("requests")) >= sum(r["served"] + r["failed"] for r in run.rows("publishers"))
 
 
+def test_a_group_crashes_together(tmp_path: Path) -> None:
+    crash = {"kind": "provider_crash", "provider": "host", "at": "20m", "for": "10m", "nodes": True}
+    run = sound(faulty(crash, host={"count": 3}), tmp_path)
+    assert [row["down_ns"] for row in run.rows("providers")] == [600 * S] * 3
+
+
+def test_failures_come_by_their_laws_and_are_each_providers_own(tmp_path: Path) -> None:
+    """Two days of 40 providers that nobody uses: every failure lasts 10 minutes, so down time counts them."""
+    failures = {"every": {"exponential": "2h"}, "for": "10m"}
+    data = faulty(host={"count": 40, "failures": failures}, pod={"arrive": "47h"})
+    run = sound({**data, "duration": "48h", "output": {"sampling": "12h"}}, tmp_path / "run")
+    counts = [row["down_ns"] / (600 * S) for row in run.rows("providers")]
+    # A renewal process: after a time t some t/m have come, with a variance of t s²/m³; down time adds 0.1 at most.
+    mean, variance = 48 * 6 / 13, 48 * 4 * 216 / 13**3
+    assert abs(sum(counts) / 40 - mean) < 5 * (variance / 40) ** 0.5 + 1
+    assert len(set(counts)) > 5
+    other = sound({**data, "duration": "48h", "output": {"sampling": "12h"}, "seed": 2}, tmp_path / "other")
+    assert [row["down_ns"] / (600 * S) for row in other.rows("providers")] != counts
+
+
+def test_a_pod_that_went_elsewhere_while_its_provider_was_away_ends_there(tmp_path: Path) -> None:
+    """The old provider comes back to a pod whose callers left: it bills what ran before, and removes it."""
+    crash = {"kind": "provider_crash", "provider": "host-0", "at": "20m", "for": "10h", "nodes": True}
+    funding = {
+        "use": "runway",
+        "with": {"first": "30h", "low": "0s", "look_least": "30m", "look_most": "30m"},
+    }
+    data = faulty(
+        crash,
+        host={"count": 2},
+        pod={"unlock_time": "1h", "policies": {
+            "selection": "round_robin", "funding": funding,
+            "on_loss": {"use": "redeploy", "with": {"wait": "1m"}},
+        }},
+    )  # fmt: skip
+    run = sound({**data, "duration": "15h"}, tmp_path)
+    first, second = run.rows("deployments", pod="pod-0")
+    assert (first["provider"], first["outcome"]) == ("host-0", "removed")
+    assert (second["provider"], second["outcome"]) == ("host-1", "running")
+    assert first["billed_replica_ms"] < 20 * 60 * 1000 < second["billed_replica_ms"]
+    assert first["unpaid"] > 0 or first["owed"] == first["paid"]
+    assert run.row("providers", provider="host-0")["down_ns"] == 10 * 3600 * S
+
+
 def test_a_lost_claim_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests above look at what they say: a provider that forgets a pod while it is away is caught."""
     honest = Simulation._fault

@@ -1,4 +1,7 @@
-"""The notebooks run, on a run that the test makes, and are what their text says."""
+"""The first notebook runs, on a run that the test makes, and is what its text says.
+
+Those of the scenario library are held to their kept results by `tests/scenarios/test_library.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,17 @@ from typing import Any
 import matplotlib as mpl
 import pytest
 
+from scenarios.library import questions, text_cells
 from tests.sim.example_run import write_example
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+OF_THE_LIBRARY = {question.notebook.name for question in questions()}
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(path for path in FOLDER.glob("*.ipynb") if path.name not in OF_THE_LIBRARY)
 
 
 def cells(notebook: Path, kind: str) -> list[str]:
     found: list[dict[str, Any]] = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     return ["".join(cell["source"]) for cell in found if cell["cell_type"] == kind]
-
-
-def text_cells(script: Path) -> tuple[list[str], list[str]]:
-    """Code and prose of a percent script, as its notebook holds them."""
-    code, prose = [], []
-    body = script.read_text(encoding="utf-8").partition("\n# ---\n")[2]
-    for cell in body.split("\n# %%")[1:]:
-        head, _, rest = cell.partition("\n")
-        if "[markdown]" in head:
-            prose.append(
-                "\n".join(line.removeprefix("#").removeprefix(" ") for line in rest.strip("\n").split("\n"))
-            )
-        else:
-            code.append(rest.strip("\n"))
-    return code, prose
 
 
 def test_there_is_one_to_start_with() -> None:

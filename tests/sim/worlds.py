@@ -249,6 +249,7 @@ def publishers(draw: st.DrawFn, index: int) -> Data:
                 {"poisson": "1/s"},
                 {"poisson": {"steps": [{"at": "0s", "rate": "0.5/s"}, {"at": "10m", "rate": "0/s"}]}},
                 {"mmpp": {"states": [{"rate": "0/s", "stay": "60s"}, {"rate": "4/s", "stay": "15s"}]}},
+                {"renewal": {"pareto": {"scale": "5s", "shape": 1.5}}},
                 {"none": True},
             )
         ),

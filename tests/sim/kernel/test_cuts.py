@@ -22,7 +22,7 @@ from sim.kernel.plane import DataPlane
 from sim.kernel.specs import Client, NodeSpec, PodSpec, StartUp
 from sim.laws import Constant, Empirical, Exponential, Law, Lognormal, Uniform
 from sim.reference.plane import ReferencePlane
-from sim.traffic import Mmpp, Poisson, Replay, Trace, Traffic
+from sim.traffic import Mmpp, Poisson, Renewal, Replay, Trace, Traffic
 from tests.sim.kernel.worlds import START, S, fixed, keda, kpa, per_request, pod
 
 MIB = 1 << 20
@@ -50,6 +50,7 @@ traffics: st.SearchStrategy[Traffic] = st.sampled_from(
         Trace((3, 0, 40, 0, 1, 7) * 2, "uniform"),
         Trace((5, 20, 0, 0, 0, 9) * 2, "bursty"),
         Trace((6, 1, 12, 0, 30), "even", 30.0),
+        Renewal(Lognormal(2.0, 3.0)),
         Replay(tuple(range(0, 600 * S, 20 * S)) + (600 * S,) * 5),
     ]
 )

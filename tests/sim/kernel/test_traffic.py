@@ -9,9 +9,10 @@ import pytest
 
 from protocol.errors import BadInput
 from sim.kernel.plane import DataPlane
-from sim.kernel.specs import PodSpec
-from sim.laws import Exponential
-from sim.traffic import Mmpp, Poisson, Replay, Trace, Traffic
+from sim.kernel.specs import Client, PodSpec
+from sim.laws import Constant, Exponential, Pareto, Weibull
+from sim.reference.plane import ReferencePlane
+from sim.traffic import Mmpp, Poisson, Renewal, Replay, Trace, Traffic
 from tests.sim.kernel.worlds import HUGE, START, S, fixed, keda, kpa, per_request, pod, run
 
 MINUTE = 60 * S
@@ -132,8 +133,25 @@ def test_neighbours_sampling_and_blocks_move_nothing() -> None:
     assert alone(None, 0, 1) == alone(1, 0, 1) == alone(33, 5, 1) == alone(None, 70, 1)
 
 
+def test_renewals_have_gaps_of_their_law_from_the_worlds_start() -> None:
+    law = Pareto(0.5, 1.5)
+    got = arrivals(Renewal(law), 30_000)
+    gaps = np.sort(np.diff(np.concatenate([[0], got])) / S)
+    distance = np.abs(1 - (0.5 / gaps) ** 1.5 - (np.arange(len(gaps)) + 0.5) / len(gaps)).max()
+    assert len(gaps) > 10_000
+    assert distance < 1.95 / len(gaps) ** 0.5  # as above; the end of the run costs one gap of so many
+    assert arrivals(Renewal(Constant(7.0)), 22).tolist() == [7 * S, 14 * S, 21 * S]
+    even = Renewal(Weibull(2.0, 3.0))
+    assert near(len(arrivals(even, 50_000)), 50_000 * even.mean_rate_per_s, 50_000 * even.mean_rate_per_s)
+
+
 def test_a_source_goes_on_elsewhere() -> None:
-    for flow in (Poisson.constant(3.0), Mmpp((0.5, 9.0), (5.0, 5.0)), Trace((50, 9, 80), "bursty")):
+    for flow in (
+        Poisson.constant(3.0),
+        Mmpp((0.5, 9.0), (5.0, 5.0)),
+        Trace((50, 9, 80), "bursty"),
+        Renewal(Pareto(0.2, 1.5)),
+    ):
         spec = pod(flow, Exponential(1), fixed(1), sample_every=1)
         stay = DataPlane([HUGE], start_ns=START)
         stay.host(spec, None, START)
@@ -161,8 +179,31 @@ def test_a_source_goes_on_elsewhere() -> None:
         lambda: Trace((1, -1), "even"),
         lambda: Trace((1,), "often"),  # type: ignore[arg-type]
         lambda: Replay((5, 4)),
+        lambda: Renewal(Constant(0.0)),
     ],
 )
 def test_what_is_no_traffic_is_refused(make: Any) -> None:
     with pytest.raises(BadInput):
         make()
+
+
+@pytest.mark.parametrize("flow", [Renewal(Pareto(0.5, 1.5)), Renewal(Constant(1.0)), Poisson.constant(2.0)])
+def test_both_planes_let_callers_go_alike(flow: Traffic) -> None:
+    client = Client(timeout_ns=2 * S, retries=2, backoff=Exponential(3.0))
+    spec = pod(flow, Exponential(1.5), keda(1), sample_every=1, client=client)
+    found = []
+    for make in (DataPlane, ReferencePlane):
+        old, new = make([HUGE], start_ns=START), make([HUGE], start_ns=START)
+        handle = old.host(spec, None, START)
+        old.deploy(handle, START)
+        left, billed = old.counters(handle, START + 233 * S), old.replica_ms(handle, START + 233 * S)
+        source = old.remove(handle, START + 233 * S)
+        new.advance(START + 233 * S)
+        taken = new.host(spec, source, START + 233 * S)
+        new.deploy(taken, START + 233 * S)
+        end = START + 600 * S
+        counts = left, new.counters(taken, end)
+        assert min(one.retried for one in counts) > 0
+        rows = [plane.take_requests().tolist() for plane in (old, new)]
+        found.append((counts, billed, new.replica_ms(taken, end), rows))
+    assert found[0] == found[1]

@@ -22,6 +22,8 @@ RIGHT = (WRONG / "right.yaml").read_text(encoding="utf-8")
         ("{poisson: {diurnal: {mean: 2/s, peak: 1.5}}}", 3 * 7200),
         ("{mmpp: {states: [{rate: 4/s, stay: 1m}, {rate: 0/s, stay: 3m}]}}", 3 * 3600),
         ("{trace: {files: files/trace, rows: '0:3'}}", None),
+        ("{renewal: {exponential: 8s}}", 3 * 450),
+        ("{renewal: {pareto: {scale: 2s, shape: 1.0}}}", 3 * 900),
         ("{none: true}", 0),
     ],
 )  # fmt: skip
