@@ -161,6 +161,10 @@ SECTIONS: Final = {
 }
 
 
+OF_LIARS: Final = frozenset({"unpaid_dishonest", "overcharged", "lies_found", "lie_found_delay_s"})
+"""Metrics that are nothing where everybody keeps to the protocol."""
+
+
 def summary_view(summary: Mapping[str, Any]) -> RenderableType:
     """The summary as a person reads it in a terminal: people, service, money, faults and market, units beside."""
     from rich.columns import Columns
@@ -259,12 +263,13 @@ def _says_a_number(entry: Mapping[str, Any]) -> bool:
 
 
 def _worth_showing(entry: Mapping[str, Any]) -> bool:
-    """The table is for reading: what has no label, and kinds of failure that did not happen, stay in the file."""
+    """The table is for reading: what has no label, and kinds of failure or lies that did not happen, stay in the file."""
     if not entry["label"] or "latency" in entry["name"]:  # latencies have a grid of their own
         return False
     if entry["section"] == "welfare" and entry["mean"] is None:  # the scenario values nothing
         return False
-    return not (entry["name"].startswith("failed_") and entry["mean"] == 0)
+    seldom = entry["name"].startswith("failed_") or entry["name"] in OF_LIARS
+    return not (seldom and not entry["mean"])
 
 
 def _balance(summary: Mapping[str, Any]) -> RenderableType:
