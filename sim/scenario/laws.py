@@ -56,6 +56,16 @@ class OneOf(Model):
     """A mapping with exactly one key, which says what kind of thing it is."""
 
     what: ClassVar[str] = "kind"
+    """What one of its keys is called, in messages."""
+    bare: ClassVar[str] = ""
+    """The key that a value stands for when it is given alone; empty: none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
+            return {cls.bare: value} if cls.bare else value
+        return value
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -113,6 +123,7 @@ class Law(OneOf):
     """A distribution of durations. A bare duration means `constant`."""
 
     what = "law"
+    bare = "constant"
     constant_ns: DurationNs | None = key(None, alias="constant", description="Always this long.")
     exponential_ns: PositiveNs | None = key(
         None, alias="exponential", description="Exponential with this mean."
@@ -125,13 +136,6 @@ class Law(OneOf):
         None,
         description="Measured values: a CSV file with a column `seconds`; straight lines between the sorted values.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, value: Any) -> Any:
-        if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
-            return {"constant": value}
-        return value
 
 
 def law_or(word: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import model_validator
 
@@ -49,19 +49,13 @@ class Rate(OneOf):
     """What one token is worth in the numéraire, over time. A bare number means `constant`."""
 
     what = "path"
+    bare = "constant"
     constant: PositiveNumber | None = key(None, description="Always as much.")
     gbm: Gbm | None = key(None, description="Geometric Brownian motion.")
     empirical: FilePath | None = key(
         None,
         description="A CSV file with columns `seconds` (from the start of the run, ascending, the first 0) and `rate`; each rate holds until the next.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, value: Any) -> Any:
-        if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
-            return {"constant": value}
-        return value
 
 
 class PaymentToken(Model):
