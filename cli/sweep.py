@@ -10,7 +10,6 @@ import click
 
 from cli.ending import BROKEN, IMPRECISE, INTERRUPTED, Told, telling
 from cli.group import FILE, QUIET, SET
-from sim.experiments import HEADLINES
 
 if TYPE_CHECKING:
     from sim.experiments.results import SweepResults
@@ -44,10 +43,11 @@ def sweep(
     """Run every point of the sweep in FILE; asked for again, it goes on where it was stopped.
 
     Leaves a directory with points.parquet, results.parquet (a row a point and replication), summary.parquet (an
-    estimate and its interval a point and metric) and provenance.json. What is evaluated is kept in sweeps/.cache.
+    estimate and its interval a point and metric), report.html and provenance.json. What is evaluated is kept in sweeps/.cache.
     """
     from cli.progress import sweep_bar
     from cli.simulator import simulate_points
+    from sim.experiments import HEADLINES
 
     silent = quiet or as_json
     with sweep_bar(quiet=silent) as progress:

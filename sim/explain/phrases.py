@@ -26,6 +26,12 @@ RULES: Final = {
     "NoCapacity": "there is no room",
     "NoCandidate": "no listed provider fits",
     "NoAnswer": "no answer came",
+    "Overclaimed": "more was claimed than is signed",
+    "BillWithheld": "no statement comes for what was claimed",
+    "BillNotSigned": "a statement is not signed by it",
+    "BillDiffers": "a statement does not fit what was agreed",
+    "BillTooHigh": "a statement asks for more than its amounts cost",
+    "UsageImpossible": "a statement bills more than can have run",
     "ChainUnknown": "the chain does not answer",
 }
 """Rules that a story is full of; the others keep the name they have in the protocol, which says what they are."""
@@ -178,6 +184,8 @@ def phrase(row: Row, money: Money, gas: Money) -> str:
             return f"has got {money(amount)} back from its channel with {provider}"
         case Happened.POD_DELETED:
             return f"has told {provider} to delete the pod"
+        case Happened.LIE_FOUND:
+            return f"finds {provider} out: {why}{_more(detail)}; {money(amount)} claimed so far"
         case Happened.POD_LOST:
             return f"learns that the pod is gone: {why}"
         case Happened.LOGS_READ:

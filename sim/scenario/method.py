@@ -32,10 +32,10 @@ def the_warm_up_ends(scenario: Scenario) -> Iterator[Found]:
 
 def replications_are_said_once(scenario: Scenario) -> Iterator[Found]:
     """Either `replications` or `until` says how many; `until` names a metric; pairs are whole."""
-    from sim.metrics import METRICS
-
     until = scenario.until
     if until is not None:
+        from sim.metrics import METRICS  # it brings numpy, which a scenario that asks for none does without
+
         known = [metric.name for metric in METRICS]
         if until.metric not in known:
             yield (

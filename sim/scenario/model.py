@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sim.scenario.chain import Chain
 from sim.scenario.demand import Publisher
@@ -19,8 +19,9 @@ from sim.scenario.supply import Provider
 from sim.scenario.sweep import Sweep
 from sim.scenario.tokens import Tokens
 from sim.scenario.world import Count, Fault, Name, Network, Output, Until, Whole
-from sim.warm_up import WarmUp as WarmingUp
-from sim.warm_up import fixed
+
+if TYPE_CHECKING:
+    from sim.warm_up import WarmUp as WarmingUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ class Scenario(Model):
     @property
     def warm_up_said(self) -> WarmingUp:
         """The warm-up, if it is one that the file says: none where it is `auto`."""
+        from sim.warm_up import fixed  # it brings numpy, which checking a scenario does without
+
         return fixed(self.warm_up if isinstance(self.warm_up, int) else 0, every_ns=self.output.sampling_ns)
 
     @property

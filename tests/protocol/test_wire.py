@@ -110,7 +110,7 @@ def test_vector(vector: dict[str, Any]) -> None:
 
 def test_every_answer_carries_a_refusal() -> None:
     answers = [m for m in pb.DESCRIPTOR.message_types_by_name.values() if m.name.endswith("Response")]
-    assert len(answers) == 7
+    assert len(answers) == 8
     for message in answers:
         assert message.fields_by_name["refusal"].message_type is pb.Refusal.DESCRIPTOR
 
@@ -125,6 +125,7 @@ def test_protocol_names() -> None:
         "delete-pod",
         "pod-logs",
         "pod-usage",
+        "load",
     )
     assert tuple(f"/trusted-pods/{name}/0.0.1" for name in names) == wire.PROTOCOLS
     assert set(wire.PROTOCOLS) > wire.MUTATIONS
