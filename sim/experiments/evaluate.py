@@ -57,8 +57,8 @@ class Evaluation:
     Attributes:
         metrics: every metric by name: a number, the two parts of a ratio, or None where there is nothing to measure.
         warnings: what makes the figures mean something else than usual, in words.
-        series: what steady-state metrics are made of, where the warm-up is `auto` and so depends on others too; their
-            values in `metrics` are then those of a warm-up by this replication alone.
+        series: what steady-state metrics are made of: of all where the warm-up is `auto` and so depends on others too (their
+            values in `metrics` are then those of a warm-up by this replication alone), and of those in `output.series`.
     """
 
     metrics: dict[str, Value]
@@ -164,16 +164,19 @@ def measure(scenario: Scenario, replication: int) -> Evaluation:
             warm_up=scenario.warm_up_said,
         )
         metrics = {metric.name: _exact(metric.of(world)) for metric in METRICS}
-        series = {}
-        if scenario.warm_up == "auto":
-            series = {metric.name: metric.series(world) for metric in METRICS if metric.series is not None}
+        auto, asked = scenario.warm_up == "auto", scenario.output.series
+        series = {
+            metric.name: metric.series(world)
+            for metric in METRICS
+            if metric.series is not None and (auto or metric.name in asked)
+        }
         broken = list(outcome.violations)
         broken += [f"{law['law']}: {law['left']} and {law['right']} {law['unit']}"
                    for law in conservation(tables, replication) if law["residual"]]  # fmt: skip
     if broken:
         raise BrokenReplication(f"an invariant of the simulation broke (a bug): {'; '.join(broken[:3])}")
     found = Evaluation(metrics, outcome.warnings, series)
-    if series:
+    if auto:
         alone = settled([found], every_ns=scenario.output.sampling_ns)
         metrics.update({name: _exact(values_of(name, [found], alone)[0]) for name in series})
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from protocol.errors import BadInput
 from protocol.manifest import hint
-from sim.experiments.tables import POINTS, RESULTS, SUMMARY, read
+from sim.experiments.tables import POINTS, RESULTS, SERIES, SUMMARY, read
 from sim.metrics import METRICS
 from sim.records.directory import PROVENANCE
 
@@ -86,6 +86,19 @@ class SweepResults:
     def summary(self) -> pd.DataFrame:
         """A row a point and metric: its mean or ratio, the ends of its 95 % interval, and replications it is from."""
         return self._frame(SUMMARY)
+
+    @cached_property
+    def series(self) -> pd.DataFrame:
+        """A row a sampling instant of each metric that `output.series` names: point, replication, metric, time_s, value.
+
+        Raises:
+            BadInput: no metric was named.
+        """
+        if not (self.directory / SERIES).is_file():
+            raise BadInput(
+                f"{self.directory}: holds no {SERIES}; name metrics in the scenario's `output.series`"
+            )
+        return self._frame(SERIES)
 
     def metric(self, name: str) -> pd.DataFrame:
         """One metric of the summary, a row a point.

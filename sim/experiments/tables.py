@@ -1,4 +1,4 @@
-"""The tables of a sweep: its points, a row a replication, and an estimate for each metric of each point.
+"""The tables of a sweep: its points, a row a replication, an estimate for each metric of each point, and series that were asked for.
 
 Rows are in the order of points, replications and metrics, and hold nothing of when or where they were computed:
 the same sweep gives the same bytes.
@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protocol.units import NS_PER_S
 from sim.estimates import estimate, settled, single, values_of
 from sim.metrics import METRICS, Value
 from sim.scenario.overrides import value_text
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 POINTS: Final = "points.parquet"
 RESULTS: Final = "results.parquet"
 SUMMARY: Final = "summary.parquet"
+SERIES: Final = "series.parquet"
 INT64: Final = range(-(2**63), 2**63)
 OWN: Final = {"point", "replication", "seed", "metric", "unit", "kind", "mean", "low", "high", "n"} | {
     name for metric in METRICS for name in (metric.name, f"{metric.name}.above", f"{metric.name}.below")
@@ -48,7 +51,7 @@ def write_tables(
     token: Scenario,
     counts: Sequence[int],
 ) -> dict[str, str]:
-    """Write the three tables and return the SHA-256 of each.
+    """Write the tables and return the SHA-256 of each.
 
     Args:
         directory: of the sweep.
@@ -74,6 +77,8 @@ def write_tables(
         RESULTS: _results(points, values, parameters),
         SUMMARY: _summary(points, values, parameters, symbols),
     }
+    if any(point.scenario.output.series for point in points):
+        tables[SERIES] = _series(points, evaluations)
     hashes = {}
     for name, table in tables.items():
         unfinished = directory / f".{name}"
@@ -174,6 +179,23 @@ def _summary(
         columns[name] = pa.array([getattr(one, name) for one in found], pa.float64())
     columns["n"] = pa.array([one.n for one in found], pa.int32())
     return pa.table(columns)
+
+
+def _series(points: Sequence[Point], evaluations: Evaluations) -> pa.Table:
+    """A row a sampling instant of each metric in `output.series`, of each evaluation there is; null where there is nothing to divide by."""
+    types = {"point": pa.int32(), "replication": pa.int32(), "metric": pa.string(), "time_s": pa.float64(), "value": pa.float64()}  # fmt: skip
+    parts: dict[str, list[pa.Array]] = {name: [] for name in types}
+    for (number, replication), one in sorted(evaluations.items(), key=lambda item: item[0]):
+        scenario = points[number].scenario
+        for metric in scenario.output.series:
+            values = one.series[metric].at_instants()
+            instants_ns = np.arange(len(values)) * scenario.output.sampling_ns
+            for name, same in (("point", number), ("replication", replication), ("metric", metric)):
+                parts[name].append(pa.repeat(pa.scalar(same, types[name]), len(values)))
+            # The last instant is the run's end, whatever the interval.
+            parts["time_s"].append(pa.array(np.minimum(instants_ns, scenario.duration_ns) / NS_PER_S))
+            parts["value"].append(pa.array(values, from_pandas=True))
+    return pa.table({name: pa.chunked_array(parts[name], types[name]) for name in types})
 
 
 def read(path: Path) -> pa.Table:

@@ -33,7 +33,11 @@ from sim.scenario.limits import (
     requests_can_be_run,
     steps_can_be_run,
 )
-from sim.scenario.method import replications_are_said_once, the_warm_up_ends
+from sim.scenario.method import (
+    replications_are_said_once,
+    series_are_of_metrics_over_time,
+    the_warm_up_ends,
+)
 from sim.scenario.model import Scenario
 from sim.scenario.problems import KeyPath, Problem, ScenarioErrors, dotted, shown
 from sim.scenario.serving import everybody_finds_a_provider, providers_can_list_themselves
@@ -512,6 +516,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     times_fit,
     the_warm_up_ends,
     replications_are_said_once,
+    series_are_of_metrics_over_time,
     faults_name_what_exists,
     partitions_name_regions,
     traces_are_sound,

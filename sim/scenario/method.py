@@ -30,6 +30,22 @@ def the_warm_up_ends(scenario: Scenario) -> Iterator[Found]:
         yield ("warm_up",), f"{text}: sample more often, run longer, or say how long the warm-up is"
 
 
+def series_are_of_metrics_over_time(scenario: Scenario) -> Iterator[Found]:
+    """What `output.series` names are metrics of sampling instants, each once."""
+    from sim.metrics import METRICS
+
+    names = scenario.output.series
+    known = [metric.name for metric in METRICS if metric.series is not None]
+    for place, name in enumerate(names):
+        if name not in known:
+            yield (
+                ("output", "series", place),
+                f"'{name}': no metric over time of this name; {hint(name, known)}",
+            )
+        elif name in names[:place]:
+            yield ("output", "series", place), f"'{name}': stands there already"
+
+
 def replications_are_said_once(scenario: Scenario) -> Iterator[Found]:
     """Either `replications` or `until` says how many; `until` names a metric; pairs are whole."""
     until = scenario.until

@@ -156,6 +156,10 @@ class Output(Model):
     events: bool = key(
         True, strict=True, description="Whether the protocol's trace is written, the table `events`."
     )
+    series: tuple[str, ...] = key(
+        (),
+        description="Steady-state metrics of which a sweep keeps every sampling instant, in `series.parquet`.",
+    )
 
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,43 @@ def test_the_same_sweep_has_the_same_bytes_and_only_what_is_missing_is_run(here:
     more = sim.sweep("scenario.yaml", replications=4, out="more")
     assert len(here.asked[2]) == 4 and {task.replication for task in here.asked[2].values()} == {3}
     assert len(more.results) == 16
+
+
+def test_series_that_are_asked_for_are_those_of_the_run(here: Here) -> None:
+    asked = [
+        "output.series=[served_per_s, replicas_at_once]", "output.sampling=70s", f"sweep={{{IDLE}: [20s, 60s]}}",
+    ]  # fmt: skip
+    results = sim.sweep("scenario.yaml", asked, out="out", replications=2)
+    series = results.series
+    assert results.provenance["tables"].keys() == {*TABLES, "series.parquet"}
+    instants = [*(70.0 * i for i in range(18)), 1200.0]
+    groups = list(series.groupby(["point", "replication", "metric"], sort=False))
+    assert [name for name, _ in groups] == [
+        (point, replication, metric)
+        for point in range(2)
+        for replication in range(2)
+        for metric in ("served_per_s", "replicas_at_once")
+    ]
+    samples = sim.run("scenario.yaml", [*asked, f"{IDLE}=60s"], out="run").tables["samples"]
+    for (point, replication, metric), part in groups:
+        assert list(part["time_s"]) == instants
+        if point == 1:
+            own = samples[(samples["replication"] == replication) & (samples["provider"] != "")]
+            own = own.groupby("time_ns").sum(numeric_only=True)
+            if metric == "served_per_s":
+                assert (
+                    part["value"].isna().tolist() == [True] + [False] * 18
+                )  # no time has passed at the first
+                spans = [b - a for a, b in pairwise(instants)]
+                assert list(part["value"])[1:] == pytest.approx(list(own["served"].diff()[1:] / spans))
+            else:
+                states = [f"replicas_{state}" for state in ("starting", "idle", "busy", "draining")]
+                assert list(part["value"]) == list(own[states].sum(axis=1))
+    again = sim.sweep("scenario.yaml", asked, out="again", replications=2)
+    assert again.series.equals(series) and len(here.asked) == 1
+    plain = sim.sweep("scenario.yaml", out="plain")
+    with pytest.raises(BadInput, match=r"output\.series"):
+        _ = plain.series
 
 
 def test_stopped_it_keeps_what_it_has_and_goes_on(here: Here) -> None:
