@@ -72,6 +72,10 @@ class World:
         """Rows in which a column is not null."""
         return int(self._tables.rows(table, self.replication).present(column).sum())
 
+    def positive(self, table: str, column: str) -> int:
+        """Rows in which a column is above 0."""
+        return int((self._tables.rows(table, self.replication).floats(column) > 0).sum())
+
     def tokens(self, *columns: str) -> float:
         """Sum of money columns, each `table.column`, in tokens: added exactly, divided once."""
         parts = [column.partition(".") for column in columns]
@@ -134,6 +138,16 @@ class World:
             for column in columns:
                 sums += np.add.reduceat(np.where(hosted, rows.ints(column), 0), first)
         return sums
+
+    def most(self, column: str) -> Ints:
+        """At each sampling instant, what the provider with the most has of a column, times how many providers there are."""
+        _, first = self._instants
+        rows = self._tables.rows("samples", self.replication)
+        if not len(first):
+            return np.zeros(0, np.int64)
+        hosted = ~rows.is_name("provider", [""])
+        most = np.maximum.reduceat(np.where(hosted, rows.ints(column), 0), first)
+        return np.asarray(most * np.add.reduceat(hosted.astype(np.int64), first))
 
     def since(self, *columns: str) -> Ints:
         """At each sampling instant, what columns that count from the run's start have grown by since the one before."""
@@ -412,6 +426,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     _steady("cpu_allocated_share", "service", "CPU reserved", "share", "more",
             "CPU reserved by replicas, of the nodes that are up, over the sampling instants",
             lambda w: Series(w.now("allocated_cpu_millis"), w.now("capacity_cpu_millis")), parts=True),
+    _steady("load_imbalance", "steady", "imbalance of load", "ratio", "less",
+            "CPU reserved at the provider with the most, over the mean of all providers: 1 when equal, over the sampling instants",
+            lambda w: Series(w.most("allocated_cpu_millis"), w.now("allocated_cpu_millis")), parts=True),
     _money("deposited", "deposited", None, "put into channels, top-ups included",
            lambda w: w.tokens("publishers.deposited", "publishers.top_ups")),
     _money("top_ups", "of it, top-ups", None, "deposits after the first", lambda w: w.tokens("publishers.top_ups")),
@@ -478,6 +495,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("notice_delay_s", "faults", "exhausted to noticed, mean", "s", "ratio", "less",
            "time from the exact exhaustion to the provider's noticing",
            lambda w: w.mean_delay_s("exhausted_ns", "noticed_ns")),
+    _count("channels_unpaid", "faults", "channels not paid in full", "less", "channels in which something was served and can no longer be claimed",
+           lambda w: w.positive("channels", "unpaid")),
     _count("lies_found", "faults", "lies found", None, "pods whose publisher found their provider out",
            lambda w: w.present("deployments", "lie_found_ns")),
     Metric("lie_found_delay_s", "faults", "accepted to lie found, mean", "s", "ratio", "less",

@@ -291,6 +291,7 @@ def test_a_racer_gains_only_while_detection_outage_and_inclusion_outlast_the_unl
     (unlock,) = racer.rows("transactions", function="unlock")
     assert unlock["status"] == "confirmed"
     assert (channel["unpaid"] > 0) == case.loses
+    assert metric(racer, "channels_unpaid") == case.loses
     assert channel["owed"] == cost(racer)
     # It gains exactly what was served between the last claim that was mined before the unlock and the end.
     before = [row for row in racer.rows("claims", outcome="paid") if row["time_ns"] <= unlock["mined_ns"]]

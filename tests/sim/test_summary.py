@@ -154,7 +154,7 @@ def summary(tmp_path: Path) -> dict[str, Any]:
         ("requests_held", 14), ("held_at_once", 4), ("served_share", 104 / 113), ("requests_retried", 4), ("requests_lost", 8), ("cold_share", 14 / 104),
         ("cold_share_pod", (5 / 95 + 1) / 2), ("replica_s_starting", 10), ("replica_s_idle", 50),
         ("replica_s_busy", 130), ("replica_s_draining", 10), ("replica_s_billed", 90), ("replica_busy_share", 130 / 200),
-        ("cpu_allocated_share", 0.125), ("deposited", 0.00198), ("top_ups", 0.0001), ("spend", 0.00113),
+        ("cpu_allocated_share", 0.125), ("load_imbalance", 2), ("channels_unpaid", 1), ("deposited", 0.00198), ("top_ups", 0.0001), ("spend", 0.00113),
         ("cost_per_million", 1130 / 104), ("revenue", 0.001), ("owed_unclaimed", 0.00013), ("unpaid", 0.00004),
         ("gas_cost", 0.00001), ("running_cost", 0.0001), ("profit", 0.00102), ("publisher_gas", 0.2),
         ("returned", 0.00025), ("locked_at_end", 0.00073), ("exhaustions", 1), ("suspensions", 2), ("evictions", 2),
