@@ -181,7 +181,7 @@ def _keep(question: Question, made: Path) -> None:
     parts = {f"{name}.{part}" for name in unused for part in ("above", "below")} - words
     if question.results.exists():
         shutil.rmtree(question.results)
-    shutil.copytree(made, question.results)
+    shutil.copytree(made, question.results, ignore=shutil.ignore_patterns("*.html"))
     table = pq.read_table(made / RESULTS)
     pq.write_table(table.drop_columns([c for c in table.column_names if c in unused | parts]),
                    question.results / RESULTS, compression="zstd")  # fmt: skip
@@ -223,9 +223,11 @@ def results_text(question: Question, done: Concluded) -> str:
     said = sim.load_sweep(question.results).provenance
     lines = ["| | simulated (95 %) | expected |", "| --- | ---: | ---: |"]
     lines += [f"| {name} | {answer_text(one)} | {_known(one)} |" for name, one in done.answers.items()]
-    counts = said["evaluations"]
+    counts, times = said["evaluations"], said["replications"]
+    times = [times] if isinstance(times, int) else sorted(set(times))  # one number in older sweeps
+    each = " to ".join(str(number) for number in dict.fromkeys((times[0], times[-1])))
     made = (
-        f"{done.shows} From {said['points']} points, {said['replications']} replications each, seed {said['seed']}; made on "
+        f"{done.shows} From {said['points']} points, {each} replications each, seed {said['seed']}; made on "
         f"{str(said['started'])[:10]} by `python -m scenarios {question.name}` in {span_text(said['wall_s'])} on "
         f"{said['where']} ({counts['kept from before']:,} of {counts['asked']:,} evaluations were there before)."
     )
