@@ -41,8 +41,7 @@ sweep
 # %% [markdown]
 # ## What each point came to
 #
-# Removals over the top-ups that were sent: those that counted, and those that came after the channel was closed and were
-# refused. What lies idle is what is in channels and not owed, as the run ends.
+# Removals over the top-ups that were sent, those that came too late included. What lies idle is what is in channels and not owed, as the run ends.
 
 # %%
 DELAY = "chain.confirmations"
@@ -52,7 +51,7 @@ rows = sweep.results.rename(columns={LOW: "low", AMOUNT: "amount"})
 BLOCK_S = 12
 # Both transactions are believed after so many blocks; the first waits half a block, the second comes one block later.
 rows["lead_s"] = 1.5 * BLOCK_S + 2 * BLOCK_S * rows[DELAY]
-rows["sent"] = rows["top_ups"] / rows["amount"] + rows["transactions_reverted"]
+rows["sent"] = rows["top_ups"] / rows["amount"]
 rows["idle"] = rows["locked_at_end"] - rows["owed_unclaimed"]
 
 # %% [markdown]
