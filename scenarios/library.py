@@ -224,10 +224,10 @@ def results_text(question: Question, done: Concluded) -> str:
     lines = ["| | simulated (95 %) | expected |", "| --- | ---: | ---: |"]
     lines += [f"| {name} | {answer_text(one)} | {_known(one)} |" for name, one in done.answers.items()]
     counts, times = said["evaluations"], said["replications"]
-    if isinstance(times, list):  # one a point
-        times = " to ".join(str(number) for number in dict.fromkeys((min(times), max(times))))
+    times = [times] if isinstance(times, int) else sorted(set(times))  # one number in older sweeps
+    each = " to ".join(str(number) for number in dict.fromkeys((times[0], times[-1])))
     made = (
-        f"{done.shows} From {said['points']} points, {times} replications each, seed {said['seed']}; made on "
+        f"{done.shows} From {said['points']} points, {each} replications each, seed {said['seed']}; made on "
         f"{str(said['started'])[:10]} by `python -m scenarios {question.name}` in {span_text(said['wall_s'])} on "
         f"{said['where']} ({counts['kept from before']:,} of {counts['asked']:,} evaluations were there before)."
     )

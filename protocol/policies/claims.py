@@ -127,24 +127,31 @@ class Interval:
     Attributes:
         every: nanoseconds; looked at once a billing tick, so the tick rounds it up.
         cap_share: claim earlier when the unpaid work reaches this share of the exposure cap.
+        most: pods in one transaction at most, those first that have waited longest; None: all that are due.
     """
 
     every: int = field(metadata={"unit": "duration"}, default=3600 * NS_PER_S)
     cap_share: float = 0.5
+    most: int | None = None
 
     def __post_init__(self) -> None:
         if self.every <= 0:
             raise BadInput(f"every: {self.every}; allowed are durations above 0")
         if not 0 < self.cap_share <= 1:
             raise BadInput(f"cap_share: {self.cap_share}; allowed are numbers above 0, up to 1")
+        if self.most is not None and self.most < 1:
+            raise BadInput(f"most: {self.most}; allowed are whole numbers of 1 and more, and null")
 
     def choose(self, dues: Sequence[Due], *, fee_of: Sequence[int]) -> Sequence[Due]:
         """See `Claims.choose`."""
-        return [
+        due = [
             d
             for d in dues
             if d.since_claim_ns >= self.every or d.claimable >= self.cap_share * d.exposure_cap
         ]
+        if self.most is None or len(due) <= self.most:
+            return due
+        return sorted(due, key=lambda d: -d.since_claim_ns)[: self.most]
 
     def quiet(self, dues: Sequence[Due], *, fee_of: Sequence[int]) -> Quiet | None:
         """See `Claims.quiet`."""

@@ -189,6 +189,7 @@ def test_every_selection_filters(policy: Any) -> None:
         lambda: WhenItPays(cap_share=0),
         lambda: Interval(every=0),
         lambda: Interval(cap_share=1.5),
+        lambda: Interval(most=0),
         lambda: Admission(max_pods=0),
         lambda: Admission(replicas=-1),
         lambda: Redeploy(times=0),
@@ -355,6 +356,14 @@ def test_interval_claims_by_time_or_near_the_cap() -> None:
     assert chosen(policy, due("a", 1, since_s=99), due("b", 1, since_s=100), due("c", 5, cap=10)) == "bc"
 
 
+def test_interval_claims_a_few_at_once_and_the_longest_waiting_first() -> None:
+    policy = Interval(every=100 * NS_PER_S, most=2)
+    three = due("a", 1, since_s=100), due("b", 1, since_s=300), due("c", 1, since_s=200)
+    assert chosen(policy, *three) == "bc"
+    assert chosen(policy, *three[:2]) == "ab"
+    assert chosen(Interval(every=100 * NS_PER_S), *three) == "abc"
+
+
 amounts = st.integers(1, 400)
 owing = st.lists(st.tuples(amounts, st.integers(1, 900), st.integers(0, 150)), min_size=1, max_size=5)
 
@@ -362,7 +371,12 @@ owing = st.lists(st.tuples(amounts, st.integers(1, 900), st.integers(0, 150)), m
 @given(
     st.one_of(
         st.builds(WhenItPays, multiple=st.integers(0, 30), cap_share=st.floats(0.05, 1)),
-        st.builds(Interval, every=st.integers(1, 200), cap_share=st.floats(0.05, 1)),
+        st.builds(
+            Interval,
+            every=st.integers(1, 200),
+            cap_share=st.floats(0.05, 1),
+            most=st.none() | st.integers(1, 3),
+        ),
     ),
     owing,
     st.tuples(st.integers(0, 20), st.integers(0, 20)),
