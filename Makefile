@@ -70,8 +70,8 @@ demo: setup  ## the main job on the real Azure trace; prints where the report is
 test: setup-dev  ## the tests, in five minutes at most
 	$(BIN)/python -m pytest -n $(WORKERS) $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
-e2e: setup-dev  ## the whole road: command, files, bytes, wheel, docs' code, contracts, nodes (needs Node.js)
-	$(BIN)/python -m pytest --e2e -m e2e -n $(WORKERS) --dist loadfile tests/e2e $(PYTEST)
+e2e: setup-dev  ## the whole road: command, files, bytes, wheel, docs' code, the scenario library, nodes (needs Node.js)
+	$(BIN)/python -m pytest --e2e -m e2e -n $(WORKERS) --dist loadfile tests/e2e tests/scenarios $(PYTEST)
 
 check: setup-dev  ## format, lint, types, import rules, locks
 	$(BIN)/ruff format --check .

@@ -47,6 +47,7 @@ def of_kept(question: Question, kept: dict[str, Concluded]) -> Concluded:
     return kept[question.name]
 
 
+@pytest.mark.e2e
 @each
 def test_what_it_claims_holds_at_a_small_size(question: Question, tmp_path: Path) -> None:
     """Evaluated here, then gathered by a sweep that finds everything evaluated."""
@@ -65,6 +66,7 @@ def test_what_it_claims_holds_at_a_small_size(question: Question, tmp_path: Path
     assert misses(concluded(question, results.directory).answers, question.expected["checks"]) == []
 
 
+@pytest.mark.e2e
 @each
 def test_a_run_of_it_is_replayed_to_the_byte(question: Question, tmp_path: Path) -> None:
     overrides = [*question.expected["overrides"], *question.expected["replay"]]
