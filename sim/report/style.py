@@ -221,7 +221,8 @@ def _headed(text: str, head: str) -> str:
 def legend_above(axes: Axes, columns: int = 6, *, marks: bool = False) -> None:
     """The legend as one line above the panel, where it hides nothing; `marks` need less room than lines."""
     room = {"handlelength": 0.6, "handletextpad": 0.4, "columnspacing": 1.0} if marks else {}
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, **room)
+    if axes.get_legend_handles_labels()[0]:  # of a run that was interrupted there may be nothing in it
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, **room)
 
 
 class _ShortLog(LogLocator):

@@ -32,9 +32,11 @@ def the_warm_up_ends(scenario: Scenario) -> Iterator[Found]:
 
 def series_are_of_metrics_over_time(scenario: Scenario) -> Iterator[Found]:
     """What `output.series` names are metrics of sampling instants, each once."""
-    from sim.metrics import METRICS
-
     names = scenario.output.series
+    if not names:
+        return
+    from sim.metrics import METRICS  # it brings numpy, which a scenario that asks for none does without
+
     known = [metric.name for metric in METRICS if metric.series is not None]
     for place, name in enumerate(names):
         if name not in known:
