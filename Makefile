@@ -67,7 +67,7 @@ demo: setup  ## the main job on the real Azure trace; prints where the report is
 	@$(BIN)/trustedpods run $(SCENARIO)
 	@report="$$(cd runs/latest && pwd -P)/report.html"; test -f "$$report"; echo "The report: $$report"
 
-test: setup-dev  ## the tests, in five minutes at most
+test: setup-dev  ## the tests
 	$(BIN)/python -m pytest -n $(WORKERS) $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
 e2e: setup-dev  ## the whole road: command, files, bytes, wheel, docs' code, the scenario library, nodes (needs Node.js)
