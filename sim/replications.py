@@ -13,7 +13,7 @@ from sim.interrupts import Flag, not_inherited
 from sim.metrics import METRICS, World
 from sim.records.reader import RunTables
 from sim.records.writer import forget
-from sim.scenario import loads
+from sim.scenario import loads_resolved
 from sim.simulation import Outcome, simulate
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _take(stop: Flag) -> None:
 
 def _replicate(text: str, number: int, directory: Path, threads: int) -> Outcome:
     """One replication in a process of its own; nothing when it is not to begin any more."""
-    scenario, (stop,) = loads(text), _given
+    scenario, (stop,) = loads_resolved(text), _given
     if stop.value:
         return Outcome(scenario.start_ns, (), interrupted=True)
     return simulate(scenario, number, directory, stop=stop, threads=threads)

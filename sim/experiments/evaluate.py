@@ -108,7 +108,11 @@ def evaluate(
         raise BadInput(f"replication: {replication!r}; allowed are whole numbers of 0 and more")
     changes = _overrides(overrides)
     if isinstance(scenario, Scenario):
-        whole = loads_scenario(resolved(scenario), overrides=changes) if changes else scenario
+        whole = (
+            loads_scenario(resolved(scenario), base=Path(os.devnull), overrides=changes)
+            if changes
+            else scenario
+        )
     else:
         whole = load_scenario(scenario, changes)
     asked = essential(whole)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from protocol.errors import BadInput, PortError
 from sim.experiments.evaluate import BrokenReplication, Evaluation, essential, fingerprint, key_of, measure
 from sim.interrupts import Flag, not_inherited
-from sim.scenario import loads
+from sim.scenario import loads_resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +181,7 @@ def _client(
 @functools.lru_cache(maxsize=64)
 def _read(text: str) -> tuple[Scenario, str]:
     """A scenario and its fingerprint: a worker is given a point's replications one after the other."""
-    scenario = essential(loads(text))
+    scenario = essential(loads_resolved(text))
     return scenario, fingerprint(scenario)
 
 

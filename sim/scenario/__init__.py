@@ -10,7 +10,7 @@ What does not: running anything, and results.
 from __future__ import annotations
 
 from sim.scenario.demand import Publisher
-from sim.scenario.load import load, loads
+from sim.scenario.load import load, loads, loads_resolved
 from sim.scenario.model import ProviderMember, PublisherMember, Scenario
 from sim.scenario.problems import Problem, ScenarioErrors
 from sim.scenario.resolve import resolved
@@ -26,5 +26,6 @@ __all__ = [
     "ScenarioErrors",
     "load",
     "loads",
+    "loads_resolved",
     "resolved",
 ]

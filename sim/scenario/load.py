@@ -8,6 +8,7 @@ against the rest and against the files it names.
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -51,6 +52,11 @@ def load(path: str | Path, overrides: Iterable[str | Override] = ()) -> Scenario
             finding could be due to that; all of them wait for a `--set` that cannot be put.
     """
     return _load(read_yaml(Path(path)), Path(path).resolve().parent, overrides)
+
+
+def loads_resolved(text: str) -> Scenario:
+    """As `load`, from the text of a resolved scenario: its paths are complete, and no folder is looked at for modules."""
+    return loads(text, base=Path(os.devnull))
 
 
 def loads(

@@ -23,7 +23,7 @@ SCENARIO = ROOT / "scenarios" / "azure-marketplace" / "scenario.yaml"
 MEMORY_LIMIT_BYTES = 1_000_000_000  # what the project promises for this scenario
 
 # A market in which nobody changes a price is a market; one without any of the others is not.
-MAY_BE_EMPTY = {"prices"}
+MAY_BE_EMPTY = {"prices", "rates"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def test_the_run_directory_holds_the_file(first: Run, name: str) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_the_run_directory_holds_the_table(first: Run, table: str) -> None:
     files = sorted((first.directory / names.TABLES / table).glob("*.parquet"))
-    assert files
+    assert files or table == "rates"  # no token of this scenario has one
     rows = sum(pq.read_metadata(file).num_rows for file in files)
     assert rows > 0 or table in MAY_BE_EMPTY
 
